@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* elementwise.h: the one driver of all elementwise losses. Per row of elementwise.def it stamps three maps (value; with
+ * gradients; with Hessian); a block is walked in tiles: load, map, multiply by weights, mask, sum. */
+#ifndef FL_ELEMENTWISE_H
+#define FL_ELEMENTWISE_H
+
+#include "elementwise_ops.h"
+#include "tile.h"
+
+/* One tile of a map: n reals per array, whole lanes, nothing overlaps. */
+struct map {
+    const real *in[FL_MAX_OPERANDS];
+    real *value, *grad[FL_MAX_PREDICTIONS], *hess;
+    real param[FL_MAX_PARAMS], scale;
+};
+
+typedef struct term (*op_fn)(const real *x, const real *p);
+
+FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want) {
+    const real *restrict in0 = m->in[0], *restrict in1 = m->in[1], *restrict in2 = m->in[2], *restrict in3 = m->in[3];
+    real *restrict value = m->value, *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1], *restrict hess = m->hess;
+    const real p[FL_MAX_PARAMS] = {m->param[0], m->param[1], m->param[2], m->param[3]}, scale = m->scale;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const real x[FL_MAX_OPERANDS] = {in0[i], n_in > 1 ? in1[i] : 0, n_in > 2 ? in2[i] : 0, n_in > 3 ? in3[i] : 0};
+        const struct term t = op(x, p);
+        value[i] = t.value;
+        if ((want & FL_GRAD) && n_grad > 0) grad0[i] = t.grad[0] * scale;
+        if ((want & FL_GRAD) && n_grad > 1) grad1[i] = t.grad[1] * scale;
+        if (want & FL_HESS) hess[i] = t.hess * scale;
+    }
+}
+
+#define ROW(name, operands, predictions, params, d0, d1, d2, d3)                                                      \
+    static void map_value_##name(const struct map *m, ptrdiff_t n) {                                                  \
+        map_lanes(m, n, op_##name, operands, predictions, FL_VALUE);                                                  \
+    }                                                                                                                 \
+    static void map_grad_##name(const struct map *m, ptrdiff_t n) {                                                   \
+        map_lanes(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD);                                        \
+    }                                                                                                                 \
+    static void map_hess_##name(const struct map *m, ptrdiff_t n) {                                                   \
+        map_lanes(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD | FL_HESS);                              \
+    }
+#include "elementwise.def"
+#undef ROW
+
+enum domain { ANY, NONNEGATIVE };
+
+struct row {
+    void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
+    enum domain domain[FL_MAX_OPERANDS];
+};
+
+static const struct row rows[] = {
+#define ROW(name, operands, predictions, params, d0, d1, d2, d3)                                                      \
+    {{map_value_##name, map_grad_##name, map_hess_##name}, {d0, d1, d2, d3}},
+#include "elementwise.def"
+#undef ROW
+};
+
+static const fl_loss_info elementwise_losses[] = {
+#define ROW(name, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},
+#include "elementwise.def"
+#undef ROW
+};
+
+enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
+
+
+/* First of x[n] that counts and lies outside the domain (NaN passes: it makes its own element NaN), or -1. */
+static ptrdiff_t first_outside(const real *restrict x, const real *restrict mask, ptrdiff_t n, enum domain domain) {
+    if (domain == ANY) return -1;
+    int any = 0;
+    for (ptrdiff_t i = 0; i < n; i++) any |= x[i] < 0;
+    if (!any) return -1;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (x[i] < 0 && !(mask && mask[i] == 0)) return i;
+    return -1;
+}
+
+/* A block's scratch, one tile each. */
+struct tiles {
+    real in[FL_MAX_OPERANDS][FL_TILE], weight[FL_TILE], mask[FL_TILE], grad_output[FL_TILE], value[FL_TILE];
+    real grad[FL_MAX_PREDICTIONS][FL_TILE], hess[FL_TILE];
+};
+_Static_assert(sizeof(struct tiles) <= FL_SCRATCH_BYTES, "the scratch holds every tile");
+
+static const real *load_optional(const fl_operand *op, ptrdiff_t start, ptrdiff_t n, real *scratch) {
+    return op->data ? fl_load(&kernels, op, start, n, scratch) : NULL;
+}
+
+/* Where a kernel writes n reals bound for `to`: straight there if they are whole lanes, else to the scratch tile. */
+FL_INLINE real *destination(real *to, ptrdiff_t n, real *scratch) { return to && n % FL_LANES == 0 ? to : scratch; }
+
+FL_INLINE void deliver(real *to, ptrdiff_t n, const real *tile) {
+    if (to && tile != to) memcpy(to, tile, (size_t)n * sizeof(real));
+}
+
+FL_INLINE real *element(void *array, ptrdiff_t start) { return array ? (real *)array + start : NULL; }
+
+static void finish_gradient(real *g, ptrdiff_t n, const real *weight, const real *mask, const real *grad_output) {
+    if (weight) tile_multiply(g, weight, n);
+    if (grad_output) tile_multiply(g, grad_output, n);
+    if (mask) tile_mask(g, mask, n);
+}
+
+/* Where gradient k of element `start` belongs: the caller's array, or the stage of a broadcast operand. */
+static real *gradient_at(const fl_elementwise_job *job, int k, ptrdiff_t start) {
+    return job->grad[k] ? element(job->grad[k], start) : element(job->stage[k], start - job->stage_first * FL_BLOCK);
+}
+
+static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t,
+                             fl_partial *out) {
+    const fl_loss_info *info = &elementwise_losses[job->loss];
+    const struct row *row = &rows[job->loss];
+    const ptrdiff_t lanes = whole_lanes(n);
+    struct map m = {.scale = (real)job->scale};
+    real *const value = element(job->value, start), *const hess = element(job->hess, start);
+
+    for (int k = 0; k < info->n_operands; k++) m.in[k] = fl_load(&kernels, &job->in[k], start, n, t->in[k]);
+    for (int k = 0; k < info->n_params; k++) m.param[k] = (real)job->param[k];
+    const real *weight = load_optional(&job->weight, start, n, t->weight);
+    const real *mask = load_optional(&job->mask, start, n, t->mask);
+    for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
+        const ptrdiff_t bad = first_outside(m.in[k], mask, n, row->domain[k]);
+        if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
+    }
+
+    m.value = destination(value, n, t->value);
+    m.hess = destination(hess, n, t->hess);
+    for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
+        m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
+    row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
+
+    if (weight) tile_multiply(m.value, weight, lanes);
+    if (mask) tile_mask(m.value, mask, lanes);
+    deliver(value, n, m.value);
+    if (!value) {
+        tile_clear_padding(m.value, n);
+        out->sum += tile_sum(m.value, lanes);
+    }
+    if (job->want & FL_GRAD) {
+        const real *grad_output = load_optional(&job->grad_output, start, n, t->grad_output);
+        for (int k = 0; k < info->n_predictions; k++) {
+            finish_gradient(m.grad[k], lanes, weight, mask, grad_output);
+            deliver(gradient_at(job, k, start), n, m.grad[k]);
+        }
+    }
+    if (job->want & FL_HESS) {
+        finish_gradient(m.hess, lanes, weight, mask, NULL);
+        deliver(hess, n, m.hess);
+    }
+}
+
+static void elementwise_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
+    const fl_elementwise_job *job = arg;
+    ptrdiff_t start = block * FL_BLOCK;
+    const ptrdiff_t end = start + FL_BLOCK < job->size ? start + FL_BLOCK : job->size;
+    for (; start < end; start += FL_TILE)
+        elementwise_tile(job, start, end - start < FL_TILE ? end - start : FL_TILE, (struct tiles *)scratch, out);
+}
+
+/* Sum of any number of reals: whole lanes by tile_sum, the rest behind them. */
+static double run_sum(const real *v, ptrdiff_t n) {
+    const ptrdiff_t lanes = n & -(ptrdiff_t)FL_LANES;
+    double sum = tile_sum(v, lanes);
+    for (ptrdiff_t i = lanes; i < n; i++) sum += (double)v[i];
+    return sum;
+}
+
+static void fold_block(const fl_operand *acc, const real *g, ptrdiff_t start, ptrdiff_t n) {
+    ptrdiff_t index[FL_MAX_DIMS];
+    const char *run;
+    const ptrdiff_t stride = acc->strides[acc->ndim - 1] / (ptrdiff_t)sizeof(double);
+    fl_unravel(acc, start, index);
+    while (n > 0) {
+        const ptrdiff_t length = fl_next_run(acc, index, n, &run);
+        double *to = (double *)run;
+        if (stride == 0)
+            *to += run_sum(g, length);
+        else
+            for (ptrdiff_t i = 0; i < length; i++) to[i * stride] += (double)g[i];
+        g += length;
+        n -= length;
+    }
+}
+
+static void fold_gradient(const fl_elementwise_job *job, ptrdiff_t first, ptrdiff_t last) {
+    for (int k = 0; k < elementwise_losses[job->loss].n_predictions; k++)
+        for (ptrdiff_t block = first; block < last && job->grad_acc[k].data; block++) {
+            const ptrdiff_t start = block * FL_BLOCK, left = job->size - start;
+            fold_block(&job->grad_acc[k], (const real *)job->stage[k] + (block - job->stage_first) * FL_BLOCK, start,
+                       left < FL_BLOCK ? left : FL_BLOCK);
+        }
+}
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fastloss.h: the C face. Operands, jobs, the kernel table of one (ISA x real), and the two entrances: choose a table
+ * (dispatch.c) and run a job in blocks (parallel.c). Plain C11; kernels are serial, pure, never allocate, never call libm. */
+#ifndef FASTLOSS_H
+#define FASTLOSS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FL_LANES = 16,        /* every kernel works on whole groups of this many elements: loops have no tails */
+    FL_TILE_BYTES = 4096, /* one operand's share of the L1 scratch: 1024 floats or 512 doubles */
+    FL_BLOCK = 4096,      /* elements per block, the unit of work and of the ordered fold: never a function of threads */
+    FL_SCRATCH_BYTES = 13 * FL_TILE_BYTES,
+    FL_MAX_DIMS = 64,
+    FL_MAX_OPERANDS = 4,
+    FL_MAX_PREDICTIONS = 2,
+    FL_MAX_PARAMS = 4
+};
+
+typedef enum {
+    FL_BOOL, FL_INT8, FL_INT16, FL_INT32, FL_INT64, FL_UINT8, FL_UINT16, FL_UINT32, FL_UINT64,
+    FL_FLOAT16, FL_BFLOAT16, FL_FLOAT32, FL_FLOAT64,
+    FL_N_DTYPES
+} fl_dtype;
+
+/* What a job has to deliver; combined as a mask. */
+enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 };
+
+/* A typed, strided, read-only view of user memory in the logical (C) order of the job's space. Axes that are broadcast
+ * have stride 0. Built by fl_operand_init, which merges axes, so that native contiguous memory has ndim 1. */
+typedef struct {
+    const char *data; /* NULL: operand absent */
+    int dtype;        /* fl_dtype */
+    int swapped;      /* other byte order than this machine's */
+    int ndim;
+    ptrdiff_t shape[FL_MAX_DIMS];
+    ptrdiff_t strides[FL_MAX_DIMS]; /* bytes */
+} fl_operand;
+
+/* What one block reports; folded in block order. */
+typedef struct {
+    double sum;      /* of the (weighted, unmasked) values */
+    double weight;   /* of the positions that count: row losses' class weights */
+    ptrdiff_t bad;   /* logical index of the first offender of the block, or -1 */
+    int bad_operand; /* which operand it stands in */
+} fl_partial;
+
+/* One call of an elementwise loss over `size` elements. */
+typedef struct {
+    int loss; /* row of elementwise.def */
+    int want;
+    ptrdiff_t size;
+    fl_operand in[FL_MAX_OPERANDS];
+    fl_operand weight, mask, grad_output; /* optional: multiply value and gradient; leave out; multiply gradient */
+    double param[FL_MAX_PARAMS];
+    double scale;                   /* of the gradients and of hess: 1, 1 / count, 1 / sum of weights */
+    void *value;                    /* `size` reals for reduction "none", else NULL */
+    void *grad[FL_MAX_PREDICTIONS]; /* `size` reals each, or NULL where grad_acc is present */
+    void *hess;
+    /* A gradient whose operand was broadcast: the running slice writes FL_BLOCK reals per block to `stage`, from where
+     * fold_gradient adds them in block order to `grad_acc`, float64 in the operand's own shape. */
+    fl_operand grad_acc[FL_MAX_PREDICTIONS];
+    void *stage[FL_MAX_PREDICTIONS];
+    ptrdiff_t stage_first; /* block whose gradient stands first in `stage` */
+} fl_elementwise_job;
+
+/* One call of a row loss. A position is one row of classes; `positions` = outer * inner of them, in logical order. All
+ * operands are views over the positions; class c of a position lies class_stride * c bytes behind its first class. */
+typedef struct {
+    int want;
+    ptrdiff_t positions, classes, inner;
+    fl_operand logits;
+    ptrdiff_t class_stride;
+    fl_operand target; /* integers */
+    fl_operand mask, grad_output;
+    const void *class_weight; /* `classes` reals, or NULL */
+    int64_t ignore_index;
+    double scale;
+    void *value;             /* `positions` reals, or NULL */
+    fl_operand grad;         /* where the gradient goes, laid out like logits, or absent */
+    ptrdiff_t grad_class_stride;
+} fl_row_job;
+
+typedef struct {
+    const char *name;
+    int n_operands, n_predictions, n_params;
+} fl_loss_info;
+
+/* The kernels of one (ISA x real); the only symbol that a kernel object exports. */
+typedef struct {
+    const char *isa;
+    int real_size; /* 4 or 8 */
+    int n_losses;
+    const fl_loss_info *losses;
+    void (*elementwise)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*fold_gradient)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
+    ptrdiff_t (*row_block)(const fl_row_job *);                                         /* positions per block */
+    void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*row_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check labels, sum weights */
+    /* n strided elements to reals, by byte order and dtype */
+    void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
+} fl_kernels;
+
+/* blocks.c */
+/* Describe user memory; shape and strides are those of the job's space (stride 0 = broadcast). Merges axes. */
+void fl_operand_init(fl_operand *op, const void *data, int dtype, int swapped, int ndim, const ptrdiff_t *shape,
+                     const ptrdiff_t *strides);
+/* n elements from logical index `start` as reals: the user's own memory where it already is that and n is a multiple of
+ * FL_LANES, else `scratch`, filled by conversion and padded to whole lanes by repeating the last element. */
+const void *fl_load(const fl_kernels *k, const fl_operand *op, ptrdiff_t start, ptrdiff_t n, void *scratch);
+/* The same, `offset` bytes behind the operand's data: one class of a row loss. */
+const void *fl_load_at(const fl_kernels *k, const fl_operand *op, ptrdiff_t offset, ptrdiff_t start, ptrdiff_t n,
+                       void *scratch);
+/* The same for n elements at `run` with one stride; only dtype and byte order are taken from op. */
+const void *fl_load_run(const fl_kernels *k, const fl_operand *op, const char *run, ptrdiff_t stride, ptrdiff_t n,
+                        void *scratch);
+/* n integer labels as int64; unsigned values beyond int64 become INT64_MAX. */
+void fl_load_labels(const fl_operand *op, ptrdiff_t start, ptrdiff_t n, int64_t *dst);
+/* The next run of at most n elements with one stride (op->strides[ndim - 1]): returns its length, sets *run to its first
+ * element, moves `index` behind it. */
+ptrdiff_t fl_next_run(const fl_operand *op, ptrdiff_t *index, ptrdiff_t n, const char **run);
+void fl_unravel(const fl_operand *op, ptrdiff_t start, ptrdiff_t *index);
+ptrdiff_t fl_itemsize(int dtype);
+
+/* dispatch.c */
+/* "baseline", "avx2", ...: compiled here / runnable on this processor; NULL-terminated walks by index. */
+const char *fl_isa_name(int i);
+int fl_isa_compiled(int i);
+int fl_isa_supported(int i);
+/* Choose by name, or the best one for NULL. 0, or -1: unknown name, -2: not compiled, -3: this machine lacks it. */
+int fl_isa_choose(const char *name);
+const char *fl_isa_chosen(void);
+const fl_kernels *fl_table(int real_size); /* of the chosen ISA */
+
+/* parallel.c: the only file that knows OpenMP */
+typedef void (*fl_unit_fn)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *out);
+typedef struct {
+    fl_partial total; /* in unit order; `bad` is the first offender */
+    double carry;     /* compensation of the running sum */
+    double weight_carry;
+} fl_fold;
+void fl_fold_init(fl_fold *);
+/* Run units [first, last) of a job on at most `threads` threads, at least `grain` units each, and fold their partials in
+ * unit order onto `fold`. `partials` is workspace for last - first entries. */
+void fl_parallel_for(ptrdiff_t first, ptrdiff_t last, ptrdiff_t grain, int threads, fl_unit_fn fn, const void *job,
+                     fl_partial *partials, fl_fold *fold);
+double fl_fold_sum(const fl_fold *);
+double fl_fold_weight(const fl_fold *);
+const char *fl_parallel_backend(void); /* "openmp", "pthreads", "serial" */
+int fl_runtime_max_threads(void);      /* omp_get_max_threads() now, or 1 if serial, inside a parallel region or forked */
+int fl_runtime_bound_cpus(void);       /* CPUs of the process if OpenMP has pinned its threads (OMP_PROC_BIND), else 0 */
+void fl_install_fork_guard(void);      /* pthread_atfork: children run serially */
+int fl_is_forked_child(void);
+
+/* cpus.c */
+/* CPUs this process may use: affinity and cgroup quota (v1, v2, nested). root: "" or a mock file system's root. */
+int fl_affinity_cpus(void);
+double fl_cgroup_cpus(const char *root); /* quota / period of the tightest group, or 0 if there is none */
+int fl_usable_cpus(void);                /* both, at least 1; read once */
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* kernels.c: all kernels of one (ISA x real), compiled once per pair with -DFL_ISA=<name> -DFL_REAL=<32|64> and the ISA's
+ * flags. Everything is static but the one table below. */
+#include "real.h"
+
+#define FL_TEXT_(x) #x
+#define FL_TEXT(x) FL_TEXT_(x)
+#define FL_JOIN_(a, b, c, d) a##b##c##d
+#define FL_JOIN(a, b, c, d) FL_JOIN_(a, b, c, d)
+#define kernels FL_JOIN(fl_kernels_, FL_ISA, _, FL_REAL)
+extern const fl_kernels kernels;
+
+#include "load.h"
+#include "elementwise.h"
+#include "softmax.h"
+
+#define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
+#define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
+
+const fl_kernels kernels = {
+    .isa = FL_TEXT(FL_ISA),
+    .real_size = sizeof(real),
+    .n_losses = N_LOSSES,
+    .losses = elementwise_losses,
+    .elementwise = elementwise_block,
+    .fold_gradient = fold_gradient,
+    .row_block = row_block,
+    .cross_entropy = cross_entropy_block,
+    .row_labels = row_labels,
+    .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
+};

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* real.h: `real` = float | double of this build (-DFL_REAL=32|64 -DFL_ISA=baseline|avx2|avx512|neon), the integer of the
+ * same width, and branch-free helpers. The plain forms below vectorise on every ISA; fabsf, fmaxf, rintf do not. */
+#ifndef FL_REAL_H
+#define FL_REAL_H
+
+#include <float.h>
+#include <string.h>
+#include "fastloss.h"
+
+#if FL_REAL == 32
+typedef float real;
+typedef int32_t ireal;
+typedef uint32_t ureal;
+#define R(x) x##f
+#define R_MAX FLT_MAX
+#define R_MIN FLT_MIN
+#define R_EPSILON FLT_EPSILON
+#elif FL_REAL == 64
+typedef double real;
+typedef int64_t ireal;
+typedef uint64_t ureal;
+#define R(x) x
+#define R_MAX DBL_MAX
+#define R_MIN DBL_MIN
+#define R_EPSILON DBL_EPSILON
+#else
+#error "compile with -DFL_REAL=32 or -DFL_REAL=64"
+#endif
+
+#define R_INFINITY ((real)__builtin_inf())
+#define R_NAN ((real)__builtin_nan(""))
+#define FL_INLINE static inline __attribute__((always_inline))
+
+enum { FL_TILE = FL_TILE_BYTES / sizeof(real) };
+
+FL_INLINE ireal r_bits(real x) { ireal i; memcpy(&i, &x, sizeof i); return i; }
+FL_INLINE real r_from_bits(ireal i) { real x; memcpy(&x, &i, sizeof x); return x; }
+FL_INLINE real r_abs(real x) { return r_from_bits(r_bits(x) & (ireal)(((ureal)-1) >> 1)); }
+FL_INLINE real r_copysign(real magnitude, real sign) {
+    const ireal top = (ireal)((ureal)1 << (8 * sizeof(real) - 1));
+    return r_from_bits((r_bits(magnitude) & ~top) | (r_bits(sign) & top));
+}
+/* The first argument wins only if it compares: a NaN in `b` stays, a NaN in `a` is dropped. */
+FL_INLINE real r_max(real a, real b) { return a > b ? a : b; }
+FL_INLINE real r_min(real a, real b) { return a < b ? a : b; }
+/* One rounding where the ISA fuses; two on the x86-64 baseline, whose bits may therefore differ. */
+FL_INLINE real r_fma(real a, real b, real c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#if FL_REAL == 32
+    return __builtin_fmaf(a, b, c);
+#else
+    return __builtin_fma(a, b, c);
+#endif
+#else
+    return a * b + c;
+#endif
+}
+
+#endif

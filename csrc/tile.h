@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tile.h: what happens to a tile (n reals, whole lanes, in L1) after its kernel: weights, masks, and the one sum, which
+ * alone fixes an order of addition. */
+#ifndef FL_TILE_H
+#define FL_TILE_H
+
+#include "real.h"
+
+/* Iterations are independent: kernels read and write through pointers that never overlap. */
+#if defined(__clang__)
+#define FL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define FL_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
+FL_INLINE ptrdiff_t whole_lanes(ptrdiff_t n) { return (n + FL_LANES - 1) & -(ptrdiff_t)FL_LANES; }
+
+/* Sum of v[n]. Four reals are added pairwise before they meet the float64 lanes, so that a float32 sum is off by less
+ * than two roundings of its terms; the fold over lanes is a fixed tree. */
+static double tile_sum(const real *restrict v, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    ptrdiff_t i = 0;
+    for (; i + 4 * FL_LANES <= n; i += 4 * FL_LANES)
+        for (int l = 0; l < FL_LANES; l++)
+            lane[l] += (double)((v[i + l] + v[i + l + FL_LANES]) + (v[i + l + 2 * FL_LANES] + v[i + l + 3 * FL_LANES]));
+    for (; i < n; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
+    for (int half = FL_LANES / 2; half; half /= 2)
+        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
+}
+
+static void tile_multiply(real *restrict v, const real *restrict factor, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) v[i] *= factor[i];
+}
+
+/* Positions where mask is 0 become 0, whatever stood there (NaN too). */
+static void tile_mask(real *restrict v, const real *restrict mask, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) v[i] = mask[i] != 0 ? v[i] : 0;
+}
+
+/* Zero the lanes that only pad v[n] to whole lanes. */
+FL_INLINE void tile_clear_padding(real *v, ptrdiff_t n) {
+    for (ptrdiff_t i = n; i % FL_LANES; i++) v[i] = 0;
+}
+
+#endif

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From what a caller passes to ndarrays: no copy, clear refusals. Shapes are checked here and broadcast in C."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+EXPECTED = "bool, integer, float16, bfloat16, float32 or float64"
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    return dtype.name == "bfloat16"
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8) or is_bfloat16(dtype)
+
+
+def _from_torch(x: Any, name: str) -> Array:
+    """A torch tensor on the CPU, without a copy; `bfloat16` by way of its bits."""
+    if x.requires_grad:
+        raise TypeError(f"{name} is a torch tensor that requires grad: pass {name}.detach()")
+    if x.device.type != "cpu":
+        raise TypeError(f"{name} is a torch tensor on {x.device}: pass {name}.cpu()")
+    if str(x.dtype) != "torch.bfloat16":
+        return np.asarray(x)
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        raise TypeError(f"{name} is a torch tensor of bfloat16: install ml_dtypes, or pass {name}.float()") from None
+    return np.asarray(x.view(sys.modules["torch"].int16)).view(bfloat16)
+
+
+def _convert(x: Any, name: str) -> Array:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return _from_torch(x, name)
+    try:
+        if hasattr(x, "__dlpack__") and not hasattr(x, "__array__") and not isinstance(x, np.generic):
+            return np.from_dlpack(x)
+        return np.asarray(x)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise TypeError(f"{name} cannot be read as an array: {error}") from error
+
+
+def as_array(x: Any, name: str) -> Array:
+    """An ndarray over the caller's own memory, of a dtype that the kernels read."""
+    if type(x) is not np.ndarray:
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array: pass its data and mask=~{name}.mask")
+        x = np.asarray(_convert(x, name))  # the base class: subclasses overload arithmetic
+    if not _is_number(x.dtype):
+        raise TypeError(f"{name} has dtype {x.dtype}, expected {EXPECTED}")
+    return x  # type: ignore[no-any-return]
+
+
+def as_optional(x: Any, name: str) -> Array | None:
+    return None if x is None else as_array(x, name)
+
+
+def as_mask(x: Any) -> Array | None:
+    mask = as_optional(x, "mask")
+    if mask is not None and mask.dtype.kind != "b":
+        raise TypeError(f"mask has dtype {mask.dtype}, expected bool (True where a position counts)")
+    return mask
+
+
+def is_weak(x: Any) -> bool:
+    """Python scalars take part in arithmetic but do not decide its precision."""
+    return isinstance(x, (bool, int, float))
+
+
+def working_dtype(*arrays: tuple[Any, Array | None]) -> np.dtype[Any]:
+    """float64 if a floating operand is float64 or none is floating, else float32; from (as passed, as array) pairs."""
+    floating = [a for x, a in arrays if a is not None and not is_weak(x) and a.dtype.kind not in "biu"]
+    if any(a.dtype.itemsize == 8 for a in floating) or not floating:
+        return np.dtype(np.float64)
+    return np.dtype(np.float32)
+
+
+def check_broadcast(a: Array | None, name: str, shape: tuple[int, ...], of: str = "input") -> None:
+    """Refuse an operand that would enlarge the first one."""
+    if a is None or a.shape == shape:
+        return
+    if a.ndim > len(shape) or any(n not in (1, m) for n, m in zip(a.shape[::-1], shape[::-1], strict=False)):
+        raise ValueError(
+            f"{name} has shape {a.shape}, which does not broadcast to the shape {shape} of {of} "
+            "(no operand may enlarge the first one)"
+        )
+
+
+def check_output(a: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: list[Array]) -> Array:
+    """An array that the caller gives to write into: exact shape and dtype, contiguous, writeable, apart from inputs."""
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{name} must be a numpy array, got {type(a).__name__}")
+    if a.shape != shape:
+        raise ValueError(f"{name} has shape {a.shape}, expected {shape}")
+    if a.dtype != dtype or not a.dtype.isnative:
+        raise TypeError(f"{name} has dtype {a.dtype}, expected {dtype}")
+    if not (a.flags.c_contiguous and a.flags.aligned and a.flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous, aligned and writeable")
+    if any(np.may_share_memory(a, x) for x in inputs):
+        raise ValueError(f"{name} overlaps an input or another output")
+    return a
+
+
+def where(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The position of the element with this logical index in an array of this shape."""
+    return tuple(int(i) for i in np.unravel_index(flat, shape)) if shape else ()
+
+
+def at(name: str, position: tuple[int, ...]) -> str:
+    """`name[3, 1]`, or the bare name of a 0-d array."""
+    return f"{name}[{', '.join(map(str, position))}]" if position else name
+
+
+def own_position(a: Array, position: tuple[int, ...]) -> tuple[int, ...]:
+    """A position of the broadcast shape as one of `a` itself."""
+    tail = position[len(position) - a.ndim :]
+    return tuple(0 if n == 1 else i for i, n in zip(tail, a.shape, strict=True))

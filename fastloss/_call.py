@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The general path of a call, the same for both backends: operands, checks, allocation, scales, reduction.
+
+The fast path of the common case stands in `_native`; whatever it does not take comes here, and goes back to C
+(`run_elementwise`, `run_cross_entropy`) or to the reference with everything checked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import _config, _reference
+from ._arrays import (
+    Array,
+    as_array,
+    as_mask,
+    as_optional,
+    at,
+    check_broadcast,
+    check_output,
+    own_position,
+    where,
+    working_dtype,
+)
+
+REDUCTIONS = ("none", "mean", "sum")
+INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise:
+    """What the general path must know of an elementwise loss."""
+
+    name: str  # of its row in elementwise.def and of its function in the reference
+    operands: tuple[str, ...] = ("input", "target")
+    predictions: tuple[int, ...] = (0,)  # which operands get gradients
+    weighted_mean: bool = False  # "mean" divides by the sum of weights instead of the count
+    index: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = _config.native.losses() if _config.native else {}
+        object.__setattr__(self, "index", known.get(self.name, (-1,))[0])
+
+
+@dataclass(slots=True)
+class Job:
+    """One checked elementwise call, for either backend."""
+
+    spec: Elementwise
+    real: np.dtype[Any]
+    shape: tuple[int, ...]
+    operands: tuple[Array, ...]
+    params: tuple[float, ...]
+    weight: Array | None
+    mask: Array | None
+    grad_output: Array | None
+    scale: float = 1.0
+    value: Array | None = None  # written for reduction "none"
+    grads: tuple[Array, ...] | None = None  # written, each of its operand's own shape
+
+
+# ---- options ---------------------------------------------------------------------------------------------------------
+
+
+def check_options(reduction: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any) -> None:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+    if not isinstance(return_grad, (bool, np.bool_)):
+        raise TypeError(f"return_grad must be a bool, got {type(return_grad).__name__}")
+    if out is not None and reduction != "none":
+        raise ValueError(f"out takes the unreduced loss: it needs reduction='none', got {reduction!r}")
+    for name, given in (("grad_output", grad_output), ("grad_out", grad_out)):
+        if given is not None and not return_grad:
+            raise ValueError(f"{name} is given, but return_grad is False")
+
+
+def real_number(x: Any, name: str) -> float:
+    """A finite or infinite real parameter as a float; NaN and everything else is refused."""
+    if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a real number, got {type(x).__name__}")
+    if math.isnan(x):
+        raise ValueError(f"{name} must not be nan")
+    return float(x)
+
+
+def integer(x: Any, name: str) -> int:
+    if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {type(x).__name__}")
+    return int(x)
+
+
+def split_grad_output(grad_output: Any, shape: tuple[int, ...]) -> tuple[float, Array | None]:
+    """A scalar joins the gradient's scale; an array multiplies position by position."""
+    if grad_output is None:
+        return 1.0, None
+    g = as_array(grad_output, "grad_output")
+    check_broadcast(g, "grad_output", shape, "the unreduced loss")
+    return (float(g), None) if g.ndim == 0 else (1.0, g)
+
+
+def scale_of(reduction: str, denominator: float) -> float:
+    """Factor of the gradients; 0 when nothing counts, so that no gradient is nan for want of data."""
+    if reduction != "mean":
+        return 1.0
+    return 1.0 / denominator if denominator != 0 else 0.0
+
+
+def reduced(total: float, reduction: str, denominator: float) -> np.float64:
+    with np.errstate(all="ignore"):
+        return np.float64(total) / np.float64(denominator) if reduction == "mean" else np.float64(total)
+
+
+def unwrap(a: Array) -> Any:
+    """0-d arrays as NumPy scalars."""
+    return a[()] if a.ndim == 0 else a
+
+
+def outputs(
+    out: Any, grad_out: Any, shape: tuple[int, ...], grad_shapes: list[tuple[int, ...]], real: np.dtype[Any],
+    inputs: list[Array], reduction: str, return_grad: bool,
+) -> tuple[Array | None, tuple[Array, ...] | None]:  # fmt: skip
+    """The arrays that the call writes: the caller's, checked, or fresh ones."""
+    value: Array | None = None
+    if reduction == "none":
+        value = np.empty(shape, real) if out is None else check_output(out, "out", shape, real, inputs)
+    if not return_grad:
+        return value, None
+    if grad_out is None:
+        return value, tuple(np.empty(s, real) for s in grad_shapes)
+    several = len(grad_shapes) > 1
+    if several and not (isinstance(grad_out, (tuple, list)) and len(grad_out) == len(grad_shapes)):
+        raise TypeError(f"grad_out must be a tuple of {len(grad_shapes)} arrays, one per prediction operand")
+    taken = list(inputs) if value is None else [*inputs, value]
+    grads: list[Array] = []
+    for k, (given, s) in enumerate(zip(grad_out if several else (grad_out,), grad_shapes, strict=True)):
+        grads.append(check_output(given, f"grad_out[{k}]" if several else "grad_out", s, real, taken))
+        taken.append(grads[-1])
+    return value, tuple(grads)
+
+
+def result(value: Any, grads: tuple[Array, ...] | None) -> Any:
+    if grads is None:
+        return value
+    return value, unwrap(grads[0]) if len(grads) == 1 else tuple(unwrap(g) for g in grads)
+
+
+# ---- elementwise losses ----------------------------------------------------------------------------------------------
+
+
+def run(job: Job) -> float:
+    """Sum of the values (unless `job.value` takes them); gradients are written."""
+    if _config.get_backend() == "reference":
+        total, bad, operand = _reference.elementwise(job)
+    else:
+        total, bad, operand = _run_native(job)
+    if bad >= 0:
+        name, a = job.spec.operands[operand], job.operands[operand]
+        position = own_position(a, where(bad, job.shape))
+        raise ValueError(f"{at(name, position)} = {a[position]} is negative")
+    return total
+
+
+def _run_native(job: Job) -> tuple[float, int, int]:
+    """A gradient whose operand was broadcast is summed in float64 of the operand's shape, then rounded once."""
+    assert _config.native is not None
+    whole: list[Array | None] = []
+    sums: list[Array | None] = []
+    for g in job.grads or ():
+        broadcast = g.shape != job.shape
+        whole.append(None if broadcast else g)
+        sums.append(np.zeros(g.shape, np.float64) if broadcast else None)
+    total, bad, operand = _config.native.run_elementwise(
+        job.spec.index, job.real.itemsize, job.shape, job.operands, job.params, job.weight, job.mask, job.grad_output,
+        job.scale, job.value, None if job.grads is None else tuple(whole), tuple(sums),
+    )  # fmt: skip
+    for g, s in zip(job.grads or (), sums, strict=False):
+        if s is not None:
+            with np.errstate(over="ignore"):
+                np.copyto(g, s, casting="same_kind")
+    return total, bad, operand
+
+
+IDENTITY = Elementwise("identity", ("input",), ())
+
+
+def total_of(a: Array, mask: Array | None, shape: tuple[int, ...]) -> float:
+    """Sum of `a` broadcast to `shape` where the mask is True: weights, or the mask itself to count it."""
+    real = working_dtype((a, a))
+    return run(Job(IDENTITY, real, shape, (a,), (), None, mask, None))
+
+
+def denominator_of(spec: Elementwise, weight: Array | None, mask: Array | None, shape: tuple[int, ...]) -> float:
+    if weight is not None and spec.weighted_mean:
+        return total_of(weight, mask, shape)
+    return float(math.prod(shape)) if mask is None else total_of(mask, None, shape)
+
+
+def general_elementwise(
+    spec: Elementwise, operands: tuple[Any, ...], params: tuple[float, ...], reduction: Any, return_grad: Any,
+    weight: Any, mask: Any, grad_output: Any, out: Any, grad_out: Any,
+) -> Any:  # fmt: skip
+    """Any elementwise loss, any operands and options."""
+    check_options(reduction, return_grad, grad_output, out, grad_out)
+    arrays = tuple(as_array(x, name) for x, name in zip(operands, spec.operands, strict=True))
+    shape = arrays[0].shape
+    for a, name in zip(arrays[1:], spec.operands[1:], strict=True):
+        check_broadcast(a, name, shape)
+    weight_array, mask_array = as_optional(weight, "weight"), as_mask(mask)
+    check_broadcast(weight_array, "weight", shape)
+    check_broadcast(mask_array, "mask", shape)
+    factor, grad_output_array = split_grad_output(grad_output, shape)
+    real = working_dtype(*zip(operands, arrays, strict=True), (weight, weight_array))
+    inputs = [a for a in (*arrays, weight_array, mask_array, grad_output_array) if a is not None]
+    grad_shapes = [arrays[k].shape for k in spec.predictions]
+    value, grads = outputs(out, grad_out, shape, grad_shapes, real, inputs, reduction, return_grad)
+
+    denominator = denominator_of(spec, weight_array, mask_array, shape) if reduction == "mean" else 1.0
+    scale = scale_of(reduction, denominator) * factor
+    job = Job(spec, real, shape, arrays, params, weight_array, mask_array, grad_output_array, scale, value, grads)
+    for g in grads or ():
+        if math.prod(shape) == 0:
+            g[...] = 0
+    total = run(job)
+    return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads)
+
+
+# ---- row losses ------------------------------------------------------------------------------------------------------
+
+
+def class_axis_of(logits: Array, class_axis: Any) -> int:
+    """Axis of the classes; torch's axis 1 is axis 0 of a single row."""
+    axis = integer(class_axis, "class_axis")
+    if logits.ndim == 0:
+        raise ValueError("input has shape (), expected (C,), (N, C) or (N, C, d1, ...)")
+    if logits.ndim == 1 and axis in (0, 1, -1):
+        return 0
+    if not -logits.ndim <= axis < logits.ndim:
+        raise ValueError(f"class_axis = {axis} is out of range for input of shape {logits.shape}")
+    return axis % logits.ndim
+
+
+def as_labels(target: Any, shape: tuple[int, ...], logits: Array, axis: int) -> Array:
+    labels = as_array(target, "target")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"target has dtype {labels.dtype}, expected integer class indices")
+    if labels.shape != shape:
+        raise ValueError(
+            f"target has shape {labels.shape}, expected {shape}: the shape {logits.shape} of input without its class "
+            f"axis {axis}"
+        )
+    return labels
+
+
+def as_class_weight(weight: Any, classes: int) -> Array | None:
+    a = as_optional(weight, "weight")
+    if a is not None and a.shape != (classes,):
+        raise ValueError(f"weight has shape {a.shape}, expected ({classes},): one per class")
+    return a
+
+
+def bad_label(labels: Array, flat: int, classes: int) -> ValueError:
+    position = where(flat, labels.shape)
+    return ValueError(f"{at('target', position)} = {labels[position]} is out of range for {classes} classes")
+
+
+def general_cross_entropy(
+    input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any, class_axis: Any, mask: Any,
+    return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
+) -> Any:  # fmt: skip
+    """Cross entropy with class indices: any layout, labels and options."""
+    check_options(reduction, return_grad, grad_output, out, grad_out)
+    logits = as_array(input, "input")
+    axis = class_axis_of(logits, class_axis)
+    classes = logits.shape[axis]
+    shape = logits.shape[:axis] + logits.shape[axis + 1 :]
+    if classes > INT32_MAX:
+        raise ValueError(f"input has {classes} classes, at most {INT32_MAX} are supported")
+    labels = as_labels(target, shape, logits, axis)
+    weights, mask_array = as_class_weight(weight, classes), as_mask(mask)
+    check_broadcast(mask_array, "mask", shape, "target")
+    factor, grad_output_array = split_grad_output(grad_output, shape)
+    ignored = integer(ignore_index, "ignore_index")
+    if not -(2**63) <= ignored < 2**63:
+        raise ValueError(f"ignore_index = {ignored} does not fit in 64 bits")
+    real = working_dtype((input, logits), (weight, weights))
+    inputs = [a for a in (logits, labels, weights, mask_array, grad_output_array) if a is not None]
+    value, grads = outputs(out, grad_out, shape, [logits.shape], real, inputs, reduction, return_grad)
+    if weights is not None:
+        weights = np.ascontiguousarray(weights, dtype=real.newbyteorder("="))
+
+    def rows(scale: float, labels_only: bool) -> tuple[float, float]:
+        engine: Callable[..., tuple[float, float, int]] = (
+            _reference.cross_entropy if _config.get_backend() == "reference" else _config.native.run_cross_entropy  # type: ignore[union-attr]
+        )
+        total, counted, bad = engine(
+            real.itemsize, logits, axis, labels, weights, mask_array, grad_output_array, ignored, scale,
+            None if labels_only else value, None if labels_only or grads is None else grads[0], labels_only,
+        )  # fmt: skip
+        if bad >= 0:
+            raise bad_label(labels, bad, classes)
+        return total, counted
+
+    scale = factor
+    if grads is not None or out is not None:  # labels are checked before anything is written; the mean's scale too
+        _, counted = rows(1.0, True)
+        scale *= scale_of(reduction, counted)
+    total, counted = rows(scale, False)
+    return result(reduced(total, reduction, counted) if value is None else unwrap(value), grads)
+
+
+if _config.native is not None:
+    _config.native._connect(_config.chosen, general_elementwise, general_cross_entropy)
+    elementwise: Callable[..., Any] = _config.native.elementwise
+    cross_entropy: Callable[..., Any] = _config.native.cross_entropy
+else:
+    elementwise = general_elementwise
+    cross_entropy = general_cross_entropy

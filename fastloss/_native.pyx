@@ -1,0 +1,561 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, freethreading_compatible=True
+"""The bridge from arrays to C. The common case is decided here at once; everything else goes to `_call`, which comes
+back with checked operands (`run_elementwise`, `run_cross_entropy`). No maths."""
+
+import os
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cpython.contextvars cimport get_value
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *, cnp.dtype, object)
+
+cdef extern from "time.h" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int CLOCK_MONOTONIC
+    int clock_gettime(int, timespec *)
+
+cdef extern from "fastloss.h" nogil:
+    enum:
+        FL_BLOCK
+        FL_MAX_DIMS
+        FL_MAX_OPERANDS
+        FL_MAX_PREDICTIONS
+        FL_MAX_PARAMS
+        FL_VALUE
+        FL_GRAD
+        FL_HESS
+    ctypedef enum fl_dtype:
+        FL_BOOL, FL_INT8, FL_INT16, FL_INT32, FL_INT64, FL_UINT8, FL_UINT16, FL_UINT32, FL_UINT64
+        FL_FLOAT16, FL_BFLOAT16, FL_FLOAT32, FL_FLOAT64
+    ctypedef struct fl_operand:
+        const char *data
+        int dtype
+        int swapped
+        int ndim
+        Py_ssize_t *shape
+        Py_ssize_t *strides
+    ctypedef struct fl_partial:
+        double sum
+        double weight
+        Py_ssize_t bad
+        int bad_operand
+    ctypedef struct fl_elementwise_job:
+        int loss
+        int want
+        Py_ssize_t size
+        fl_operand *in_ "in"
+        fl_operand weight
+        fl_operand mask
+        fl_operand grad_output
+        double *param
+        double scale
+        void *value
+        void **grad
+        void *hess
+        fl_operand *grad_acc
+        void **stage
+        Py_ssize_t stage_first
+    ctypedef struct fl_row_job:
+        int want
+        Py_ssize_t positions
+        Py_ssize_t classes
+        Py_ssize_t inner
+        fl_operand logits
+        Py_ssize_t class_stride
+        fl_operand target
+        fl_operand mask
+        fl_operand grad_output
+        const void *class_weight
+        int64_t ignore_index
+        double scale
+        void *value
+        fl_operand grad
+        Py_ssize_t grad_class_stride
+    ctypedef struct fl_loss_info:
+        const char *name
+        int n_operands
+        int n_predictions
+        int n_params
+    ctypedef void (*fl_unit_fn)(const void *, Py_ssize_t, char *, fl_partial *) noexcept nogil
+    ctypedef struct fl_kernels:
+        const char *isa
+        int real_size
+        int n_losses
+        const fl_loss_info *losses
+        fl_unit_fn elementwise
+        void (*fold_gradient)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
+        fl_unit_fn cross_entropy
+        fl_unit_fn row_labels
+    ctypedef struct fl_fold:
+        fl_partial total
+    void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
+    const char *fl_isa_name(int)
+    int fl_isa_compiled(int)
+    int fl_isa_supported(int)
+    int fl_isa_choose(const char *)
+    const char *fl_isa_chosen()
+    const fl_kernels *fl_table(int)
+    void fl_fold_init(fl_fold *)
+    void fl_parallel_for(Py_ssize_t, Py_ssize_t, Py_ssize_t, int, fl_unit_fn, const void *, fl_partial *, fl_fold *)
+    double fl_fold_sum(const fl_fold *)
+    double fl_fold_weight(const fl_fold *)
+    const char *c_parallel_backend "fl_parallel_backend"()
+    int fl_runtime_max_threads()
+    void fl_install_fork_guard()
+    int fl_is_forked_child()
+    int fl_affinity_cpus()
+    double fl_cgroup_cpus(const char *)
+    int fl_usable_cpus()
+
+
+# ---- configuration ---------------------------------------------------------------------------------------------------
+
+def isas():
+    """name -> {"compiled": bool, "supported": bool}, the best one first."""
+    found = {}
+    cdef int i = 0
+    while fl_isa_name(i) != NULL:
+        found[fl_isa_name(i).decode()] = {"compiled": bool(fl_isa_compiled(i)), "supported": bool(fl_isa_supported(i))}
+        i += 1
+    return found
+
+
+def chosen_isa():
+    return fl_isa_chosen().decode()
+
+
+def _choose_isa(name):
+    cdef bytes wanted = name.encode() if name else b""
+    cdef int status = fl_isa_choose(<const char *>wanted if name else NULL)
+    reasons = {-1: "is not an instruction set that fastloss knows", -2: "was not compiled into this build",
+               -3: "is not supported by this machine"}
+    if status < 0:
+        usable = [n for n, s in isas().items() if s["compiled"] and s["supported"]]
+        raise ImportError(f"FASTLOSS_ISA={name} {reasons.get(status, 'cannot be used')}; usable here: {', '.join(usable)}")
+
+
+_choose_isa(os.environ.get("FASTLOSS_ISA", "").strip().lower() or None)
+fl_install_fork_guard()
+
+
+def losses():
+    """name -> (index, operands, predictions, parameters) of the elementwise rows."""
+    cdef const fl_kernels *table = fl_table(4)
+    return {table.losses[i].name.decode(): (i, table.losses[i].n_operands, table.losses[i].n_predictions,
+                                            table.losses[i].n_params) for i in range(table.n_losses)}
+
+
+def parallel_backend():
+    return c_parallel_backend().decode()
+
+
+def runtime_max_threads():
+    return fl_runtime_max_threads()
+
+
+def is_forked_child():
+    return bool(fl_is_forked_child())
+
+
+def affinity_cpus():
+    return fl_affinity_cpus()
+
+
+def cgroup_cpus(str root=""):
+    return fl_cgroup_cpus(root.encode())
+
+
+def usable_cpus():
+    return fl_usable_cpus()
+
+
+# ---- running jobs ----------------------------------------------------------------------------------------------------
+
+cdef enum:
+    STACK_PARTIALS = 64
+    MAX_SLICE = 4096      # units; bounds the partials (and, times FL_BLOCK reals, nothing else)
+    STAGE_BLOCKS = 32     # blocks of a broadcast operand's gradient that are staged before they are folded
+    SERIAL_ELEMENTS = 16384  # below this a thread is not worth starting
+cdef double SLICE_SECONDS = 0.1
+
+_thread_limit = None
+
+
+cdef int thread_limit() except -1:
+    global _thread_limit
+    if _thread_limit is None:
+        from ._threads import thread_limit as found
+        _thread_limit = found
+    return _thread_limit()
+
+
+cdef double now() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <double>t.tv_sec + 1e-9 * <double>t.tv_nsec
+
+
+cdef Py_ssize_t next_slice(Py_ssize_t units, double seconds) noexcept nogil:
+    """Units of the next slice, so that it takes about SLICE_SECONDS."""
+    cdef double wanted = <double>units * 8 if seconds <= SLICE_SECONDS / 8 else <double>units * SLICE_SECONDS / seconds
+    return 1 if wanted < 1 else MAX_SLICE if wanted > MAX_SLICE else <Py_ssize_t>wanted
+
+
+cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_size, fl_fold *fold,
+             fl_elementwise_job *staged, const fl_kernels *table) except -1:
+    """Run all units of a job in slices, between which pending signals are honoured. unit_size: elements per unit.
+    staged: the job again if it has gradients of broadcast operands to fold after each slice, else NULL."""
+    cdef fl_partial few[STACK_PARTIALS]
+    cdef fl_partial *partials = few
+    cdef Py_ssize_t first = 0, last, size
+    cdef Py_ssize_t grain = (SERIAL_ELEMENTS + unit_size - 1) // unit_size
+    cdef Py_ssize_t limit = STAGE_BLOCKS if staged != NULL else MAX_SLICE
+    cdef int threads
+    cdef double start
+    fl_fold_init(fold)
+    if units == 1 and staged == NULL:  # a few microseconds: giving up the GIL would cost as much
+        fl_parallel_for(0, 1, grain, 1, fn, job, partials, fold)
+        return 0
+    threads = thread_limit() if units >= 2 * grain else 1
+    if units > STACK_PARTIALS:
+        partials = <fl_partial *>malloc(<size_t>min(units, limit) * sizeof(fl_partial))
+        if partials == NULL:
+            raise MemoryError()
+    size = min(limit, max(1, (1 << 22) // unit_size))
+    try:
+        while first < units:
+            last = min(units, first + size)
+            with nogil:
+                start = now()
+                if staged != NULL:
+                    staged.stage_first = first
+                fl_parallel_for(first, last, grain, threads, fn, job, partials, fold)
+                if staged != NULL:
+                    table.fold_gradient(staged, first, last)
+                size = min(limit, next_slice(last - first, now() - start))
+            first = last
+            if first < units:
+                PyErr_CheckSignals()
+    finally:
+        if partials != few:
+            free(partials)
+    return 0
+
+
+cdef int dtype_code(cnp.ndarray a) except -1:
+    cdef cnp.dtype d = a.dtype
+    cdef int size = cnp.PyArray_ITEMSIZE(a)
+    cdef int log = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3
+    cdef str kind = chr(d.kind)
+    if kind == "b":
+        return FL_BOOL
+    if kind == "i":
+        return FL_INT8 + log
+    if kind == "u":
+        return FL_UINT8 + log
+    if kind == "f" and d.name != "bfloat16":
+        return FL_FLOAT16 if size == 2 else FL_FLOAT32 if size == 4 else FL_FLOAT64
+    return FL_BFLOAT16
+
+
+cdef int fill(fl_operand *op, cnp.ndarray a, int ndim, const Py_ssize_t *shape, int skip) except -1:
+    """Describe `a`, less its axis `skip` (-1: none), broadcast to `shape` (already checked)."""
+    cdef Py_ssize_t strides[FL_MAX_DIMS]
+    cdef int axis = cnp.PyArray_NDIM(a) - 1, to
+    for to in range(ndim - 1, -1, -1):
+        if axis == skip:
+            axis -= 1
+        if axis >= 0:
+            strides[to] = cnp.PyArray_STRIDES(a)[axis] if cnp.PyArray_DIMS(a)[axis] != 1 else 0
+        else:
+            strides[to] = 0
+        axis -= 1
+    fl_operand_init(op, cnp.PyArray_DATA(a), dtype_code(a), cnp.PyArray_ISBYTESWAPPED(a), ndim, shape, strides)
+    return 0
+
+
+cdef int fill_optional(fl_operand *op, a, int ndim, const Py_ssize_t *shape) except -1:
+    op.data = NULL
+    if a is not None:
+        fill(op, a, ndim, shape, -1)
+    return 0
+
+
+cdef object float64(double x):
+    return PyArray_Scalar(&x, _float64, None)
+
+
+cdef cnp.dtype _float64 = np.dtype(np.float64)
+
+
+def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple params, weight, mask, grad_output,
+                    double scale, value, tuple grads, tuple grad_accs, hess=None):
+    """One elementwise job over checked operands. value, grads, hess: contiguous arrays to write, or None.
+    grad_accs: per prediction None, or the float64 array that its broadcast operand's gradient is added to.
+    Returns (sum of values unless `value` takes them, first offender or -1, its operand)."""
+    cdef const fl_kernels *table = fl_table(real_size)
+    cdef fl_elementwise_job job
+    cdef fl_fold fold
+    cdef Py_ssize_t dims[FL_MAX_DIMS]
+    cdef int ndim = len(shape), k
+    cdef bint staged = False
+    cdef Py_ssize_t units
+    job.size = 1
+    for k in range(ndim):
+        dims[k] = shape[k]
+        job.size *= dims[k]
+    if job.size == 0:
+        return 0.0, -1, 0
+    units = (job.size + FL_BLOCK - 1) // FL_BLOCK
+    job.loss = index
+    job.want = FL_VALUE | (FL_GRAD if grads is not None else 0) | (FL_HESS if hess is not None else 0)
+    for k in range(len(operands)):
+        fill(&job.in_[k], operands[k], ndim, dims, -1)
+    for k in range(len(params)):
+        job.param[k] = params[k]
+    fill_optional(&job.weight, weight, ndim, dims)
+    fill_optional(&job.mask, mask, ndim, dims)
+    fill_optional(&job.grad_output, grad_output, ndim, dims)
+    job.scale = scale
+    job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
+    job.hess = cnp.PyArray_DATA(<cnp.ndarray>hess) if hess is not None else NULL
+    stages = []  # keeps the buffers alive
+    for k in range(FL_MAX_PREDICTIONS):
+        job.grad[k] = NULL
+        job.stage[k] = NULL
+        job.grad_acc[k].data = NULL
+        if grads is None or k >= len(grads):
+            continue
+        if grads[k] is not None:
+            job.grad[k] = cnp.PyArray_DATA(<cnp.ndarray>grads[k])
+            continue
+        staged = True
+        fill(&job.grad_acc[k], grad_accs[k], ndim, dims, -1)
+        stage = np.empty(min(units, STAGE_BLOCKS) * FL_BLOCK * real_size, np.uint8)
+        stages.append(stage)
+        job.stage[k] = cnp.PyArray_DATA(<cnp.ndarray>stage)
+    run(table.elementwise, &job, units, FL_BLOCK, &fold, &job if staged else NULL, table)
+    return fl_fold_sum(&fold), fold.total.bad, fold.total.bad_operand
+
+
+def run_cross_entropy(int real_size, cnp.ndarray logits, int class_axis, cnp.ndarray target, class_weight, mask,
+                      grad_output, int64_t ignore_index, double scale, value, grad, bint labels_only=False):
+    """One row job over checked operands. labels_only: no loss, only check labels and sum weights.
+    Returns (sum of values, sum of weights, position of the first bad label or -1)."""
+    cdef const fl_kernels *table = fl_table(real_size)
+    cdef fl_row_job job
+    cdef fl_fold fold
+    cdef Py_ssize_t dims[FL_MAX_DIMS]
+    cdef int axis, ndim = 0
+    cdef Py_ssize_t block
+    job.classes = cnp.PyArray_DIMS(logits)[class_axis]
+    job.positions = 1
+    job.inner = 1
+    for axis in range(cnp.PyArray_NDIM(logits)):
+        if axis == class_axis:
+            continue
+        dims[ndim] = cnp.PyArray_DIMS(logits)[axis]
+        job.positions *= dims[ndim]
+        if axis > class_axis:
+            job.inner *= dims[ndim]
+        ndim += 1
+    if job.positions == 0:
+        return 0.0, 0.0, -1
+    job.want = FL_VALUE | (FL_GRAD if grad is not None else 0)
+    fill(&job.logits, logits, ndim, dims, class_axis)
+    job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
+    fill(&job.target, target, ndim, dims, -1)
+    fill_optional(&job.mask, mask, ndim, dims)
+    fill_optional(&job.grad_output, grad_output, ndim, dims)
+    job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>class_weight) if class_weight is not None else NULL
+    job.ignore_index = ignore_index
+    job.scale = scale
+    job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
+    job.grad.data = NULL
+    if grad is not None:
+        fill(&job.grad, grad, ndim, dims, class_axis)
+        job.grad_class_stride = cnp.PyArray_STRIDES(<cnp.ndarray>grad)[class_axis]
+    run_rows(table, &job, labels_only, &fold)
+    return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad
+
+
+cdef int run_rows(const fl_kernels *table, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
+    cdef Py_ssize_t block = table.row_block(job), classes = 1 if labels_only else max(job.classes, 1)
+    run(table.row_labels if labels_only else table.cross_entropy, job, (job.positions + block - 1) // block,
+        block * classes, fold, NULL, table)
+    return 0
+
+
+# ---- the fast path ---------------------------------------------------------------------------------------------------
+
+cdef enum:
+    OTHER = 0
+    MEAN = 1
+    SUM = 2
+    NONE = 3
+
+_backend = None   # the ContextVar of `_config`
+_general_elementwise = None
+_general_cross_entropy = None
+
+
+def _connect(backend, general_elementwise, general_cross_entropy):
+    """`_call` hands over what the fast path falls back to."""
+    global _backend, _general_elementwise, _general_cross_entropy
+    _backend = backend
+    _general_elementwise = general_elementwise
+    _general_cross_entropy = general_cross_entropy
+
+
+cdef inline int reduction_code(reduction):
+    if not isinstance(reduction, str):
+        return OTHER
+    return MEAN if reduction == "mean" else SUM if reduction == "sum" else NONE if reduction == "none" else OTHER
+
+
+cdef inline bint is_plain(object x) noexcept:
+    """A plain, contiguous, aligned, native float32 or float64 array that holds something."""
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    cdef int kind = cnp.PyArray_TYPE(a)
+    return (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) > 0
+
+
+cdef inline bint same_layout(object x, object y) noexcept:
+    if not is_plain(y):
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x, b = <cnp.ndarray>y
+    return cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b) and cnp.PyArray_SAMESHAPE(a, b)
+
+
+cdef inline void direct(fl_operand *op, cnp.ndarray a) noexcept:
+    op.data = <const char *>cnp.PyArray_DATA(a)
+    op.dtype = FL_FLOAT32 if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT else FL_FLOAT64
+    op.swapped = 0
+    op.ndim = 1
+    op.shape[0] = cnp.PyArray_SIZE(a)
+    op.strides[0] = cnp.PyArray_ITEMSIZE(a)
+
+
+cdef inline bint native_backend():
+    return get_value(_backend) == "native"
+
+
+def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weight, mask, grad_output, out, grad_out):
+    """An elementwise loss: contiguous arrays of one dtype and shape, without weights or masks, straight to C."""
+    cdef int kind = reduction_code(reduction), k, n = len(operands)
+    cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+                      and grad_out is None and (return_grad is False or return_grad is True) and n == 2
+                      and is_plain(operands[0]) and same_layout(operands[0], operands[1])
+                      and cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) > 0 and native_backend())
+    if not fast:
+        return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out,
+                                    grad_out)
+    return fast_elementwise(spec.index, operands, params, kind, return_grad)
+
+
+cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, bint return_grad):
+    cdef cnp.ndarray x = <cnp.ndarray>operands[0]
+    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
+    cdef fl_elementwise_job job
+    cdef fl_fold fold
+    cdef int k
+    cdef object value = None, grad = None
+    job.loss = index
+    job.size = cnp.PyArray_SIZE(x)
+    for k in range(2):
+        direct(&job.in_[k], <cnp.ndarray>operands[k])
+    for k in range(len(params)):
+        job.param[k] = params[k]
+    job.weight.data = job.mask.data = job.grad_output.data = NULL
+    job.scale = 1.0 / <double>job.size if kind == MEAN else 1.0
+    job.want = FL_VALUE
+    job.value = job.hess = NULL
+    for k in range(FL_MAX_PREDICTIONS):
+        job.grad[k] = NULL
+        job.grad_acc[k].data = NULL
+    if kind == NONE:
+        value = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    if return_grad:
+        grad = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        job.want |= FL_GRAD
+        job.grad[0] = cnp.PyArray_DATA(<cnp.ndarray>grad)
+    run(table.elementwise, &job, (job.size + FL_BLOCK - 1) // FL_BLOCK, FL_BLOCK, &fold, NULL, table)
+    if kind != NONE:
+        value = float64(fl_fold_sum(&fold) / <double>job.size if kind == MEAN else fl_fold_sum(&fold))
+    return (value, grad) if return_grad else value
+
+
+cdef inline bint is_plain_labels(object x) noexcept:
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    return cnp.PyArray_ISCARRAY_RO(a) and (cnp.PyArray_TYPE(a) == cnp.NPY_INT64 or cnp.PyArray_TYPE(a) == cnp.NPY_INT32)
+
+
+def cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out,
+                  grad_out):
+    """Softmax cross entropy with class indices: (N, C) contiguous logits without options, straight to C."""
+    cdef int kind = reduction_code(reduction)
+    cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+                      and grad_out is None and return_grad is False and type(ignore_index) is int
+                      and type(class_axis) is int and (class_axis == 1 or class_axis == -1) and is_plain(input)
+                      and is_plain_labels(target) and cnp.PyArray_NDIM(<cnp.ndarray>input) == 2
+                      and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
+                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[0] == cnp.PyArray_DIMS(<cnp.ndarray>target)[0]
+                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647 and native_backend())
+    if fast:
+        value = fast_cross_entropy(<cnp.ndarray>input, <cnp.ndarray>target, ignore_index, kind)
+        if value is not None:
+            return value
+    return _general_cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
+                                  grad_output, out, grad_out)
+
+
+cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore_index, int kind):
+    """None: a label is bad; the general path says which."""
+    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
+    cdef fl_row_job job
+    cdef fl_fold fold
+    cdef object value = None
+    job.want = FL_VALUE
+    job.positions = cnp.PyArray_DIMS(x)[0]
+    job.classes = cnp.PyArray_DIMS(x)[1]
+    job.inner = 1
+    direct(&job.logits, x)
+    job.logits.shape[0] = job.positions
+    job.logits.strides[0] = cnp.PyArray_STRIDES(x)[0]
+    job.class_stride = cnp.PyArray_ITEMSIZE(x)
+    direct(&job.target, target)
+    job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(target) == cnp.NPY_INT64 else FL_INT32
+    job.mask.data = job.grad_output.data = job.grad.data = NULL
+    job.class_weight = NULL
+    job.ignore_index = ignore_index
+    job.scale = 1.0
+    job.value = NULL
+    if kind == NONE:
+        value = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(x), 0)
+        job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    run_rows(table, &job, False, &fold)
+    if fold.total.bad >= 0:
+        return None
+    if kind == NONE:
+        return value
+    if kind == SUM:
+        return float64(fl_fold_sum(&fold))
+    return float64(fl_fold_sum(&fold) / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else float("nan"))

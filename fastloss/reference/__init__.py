@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same losses by their direct definition in float64 NumPy: what the kernels are checked against.
+
+These modules hold maths only. Operands arrive validated, broadcast and as float64; weights, masks, reductions and the
+working type are the business of `fastloss._call`, which is shared by both backends.
+"""
+
+from . import elementwise, softmax
+
+__all__ = ["elementwise", "softmax"]

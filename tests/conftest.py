@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Tests are imported by path (see pyproject.toml), so that the checkout stays off sys.path; this folder alone is put on
+# it, for the modules that tests share.
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("cases", "exact")
+
+# The same examples in every run: a failure in CI is a failure here. HYPOTHESIS_PROFILE=deep searches on.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded generator."""
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def run_python():
+    """Run a Python program (a string, or a file of this folder) in a fresh interpreter with some environment."""
+
+    def run(program: str, **environment: str) -> subprocess.CompletedProcess:
+        here = Path(__file__).parent
+        arguments = [str(here / program)] if program.endswith(".py") else ["-c", program]
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), *filter(None, sys.path)]), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

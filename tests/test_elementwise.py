@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Elementwise losses: kernels against the reference, and the options that all of them share."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from cases import CASES, ELEMENTWISE, REDUCTIONS, SIZES, Case, against_reference, assert_close, bits
+
+import fastloss as fl
+
+each_case = pytest.mark.parametrize("case", ELEMENTWISE, ids=lambda c: c.name)
+all_cases = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+each_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_size(case, dtype):
+    for size in SIZES:
+        against_reference(case, case.operands((size,), dtype), dtype, f"size {size}", reduction="none")
+        against_reference(case, case.operands((size,), dtype), dtype, f"size {size}")
+
+
+@each_case
+@each_reduction
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (1,), (4, 5), (3, 5, 700)], ids=str)
+def test_reductions_and_dtypes(case, reduction, dtype, shape):
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    if not shape and case.name == "bce-pos":
+        pytest.skip("a weight per last axis needs an axis")
+    against_reference(case, case.operands(shape, dtype), dtype, reduction=reduction)
+
+
+@all_cases
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_reductions_agree_with_each_other(case, dtype):
+    """The sum is the sum of the values; the mean divides it by the denominator that the gradient is scaled by."""
+    operands = case.operands((50, 7), dtype)
+    values, (unscaled, *_) = case.gradients(operands, reduction="none")
+    total, (of_sum, *_) = case.gradients(operands, reduction="sum")
+    mean, (of_mean, *_) = case.gradients(operands, reduction="mean")
+    assert_close(total, values.sum(dtype=np.float64), dtype)
+    assert bits(of_sum) == bits(unscaled)
+    assert_close(of_mean, unscaled.astype(np.float64) * (mean / total), dtype)
+
+
+@all_cases
+@each_reduction
+@pytest.mark.parametrize("kind", ["scalar", "array", "broadcast"])
+def test_grad_output_multiplies_the_gradient(case, reduction, kind, rng):
+    shape = (6, 5, 33)
+    operands = case.operands(shape)
+    unreduced = case.loss_shape(shape)
+    g = {"scalar": -2.5, "array": rng.normal(size=unreduced), "broadcast": rng.normal(size=unreduced[-1:])}[kind]
+    value, grads = case.gradients(operands, reduction=reduction, grad_output=g)
+    plain_value, plain = case.gradients(operands, reduction=reduction)
+    assert bits(value) == bits(plain_value)
+    everywhere = np.broadcast_to(g, unreduced)
+    if case.rows:
+        everywhere = np.expand_dims(everywhere, 1)
+    for name, grad, reference in zip(case.predictions, grads, plain, strict=True):
+        if operands[name].shape == shape:
+            assert_close(grad, reference * everywhere, np.float64)
+        else:  # broadcast: the products are summed, so weigh the gradients of the full shape
+            full = {**operands, name: np.broadcast_to(operands[name], shape).copy()}
+            index = case.predictions.index(name)
+            weighed = case.gradients(full, reduction=reduction)[1][index] * everywhere
+            assert_close(grad, weighed.sum(axis=-1, keepdims=True), np.float64)
+
+
+@all_cases
+@each_reduction
+def test_mask_leaves_positions_out(case, reduction, rng):
+    """As if the masked positions had not been there; in "none" and in the gradient they are 0, even where NaN."""
+    shape = (11, 5, 33)
+    operands = case.operands(shape)
+    unreduced = case.loss_shape(shape)
+    mask = rng.random(unreduced) < 0.6
+    everywhere = np.broadcast_to(np.expand_dims(mask, 1), shape) if case.rows else mask
+    operands["input"] = np.where(everywhere, operands["input"], np.nan)
+    value, grads = case.gradients(operands, reduction=reduction, mask=mask)
+
+    clean = {**operands, "input": np.where(everywhere, operands["input"], 0.0)}
+    values, full = case.gradients(clean, reduction="none", grad_output=mask.astype(np.float64))
+    total = np.where(mask, values, 0.0)
+    if reduction == "none":
+        assert_close(value, total, np.float64)
+        denominator = 1.0
+    else:
+        denominator = counted(case, clean, mask) if reduction == "mean" else 1.0
+        assert_close(value, total.sum() / denominator, np.float64)
+    for grad, reference in zip(grads, full, strict=True):
+        assert_close(grad, reference / denominator, np.float64)
+    assert not grads[0][~everywhere].any()
+
+
+def counted(case: Case, operands: dict, mask: np.ndarray) -> float:
+    """The mean's denominator: elements, or weights for weighted l1, mse and cross entropy."""
+    if case.rows:
+        labels = operands["target"]
+        ignored = labels == case.options.get("ignore_index", -100)
+        weight = operands.get("weight", np.ones(operands["input"].shape[1]))
+        return float(np.where(mask & ~ignored, weight[np.where(ignored, 0, labels)], 0.0).sum())
+    if "weight" in operands and case.kernel in ("l1", "mse"):
+        return float(np.where(mask, operands["weight"], 0.0).sum())
+    return float(mask.sum())
+
+
+@all_cases
+def test_mask_broadcasts(case):
+    operands = case.operands((6, 5, 4))
+    mask = np.array([True, False, True, True])
+    full = np.broadcast_to(mask, case.loss_shape((6, 5, 4)))
+    assert bits(case.gradients(operands, mask=mask)) == bits(case.gradients(operands, mask=full.copy()))
+
+
+@all_cases
+def test_mean_over_nothing_is_nan_and_its_gradient_zero(case):
+    operands = case.operands((4, 5))
+    nothing = np.zeros(case.loss_shape((4, 5)), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value, grads = case.gradients(operands, mask=nothing)
+        assert np.isnan(value)
+        assert case.call(operands, mask=nothing, reduction="sum") == 0
+    assert all(not grad.any() for grad in grads)
+
+
+@all_cases
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0)], ids=str)
+def test_empty(case, shape):
+    operands = case.operands(shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, grads = case.gradients(operands)
+        none = case.call(operands, reduction="none")
+        total = case.call(operands, reduction="sum")
+    assert np.isnan(mean) and total == 0 and none.shape == case.loss_shape(shape)
+    assert [g.shape for g in grads] == [operands[name].shape for name in case.predictions]
+
+
+@all_cases
+def test_zero_dimensional_results_are_scalars(case):
+    if case.name == "bce-pos":
+        pytest.skip("a weight per last axis needs an axis")
+    operands = case.operands((5,) if case.rows else (), np.float32)
+    if case.name == "ce-ignore":
+        operands["target"] = np.int64(2)
+    value, grads = case.gradients(operands, reduction="none")
+    assert type(value) is np.float32
+    assert [np.shape(g) for g in grads] == [operands[name].shape for name in case.predictions]
+    assert all(g.dtype == np.float32 for g in grads)
+
+
+@all_cases
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_out_and_grad_out_are_written_and_returned(case, dtype):
+    shape = (6, 5, 33)
+    operands = case.operands(shape, dtype)
+    value, grads = case.gradients(operands, reduction="none")
+    out = np.full(case.loss_shape(shape), np.nan, dtype)
+    buffers = tuple(np.full_like(g, np.nan) for g in grads)
+    grad_out = buffers if len(buffers) > 1 else buffers[0]
+    got, got_grads = case.gradients(operands, reduction="none", out=out, grad_out=grad_out)
+    assert got is out and all(a is b for a, b in zip(got_grads, buffers, strict=True))
+    assert bits(out) == bits(value) and bits(buffers) == bits(grads)
+    assert case.call(operands, reduction="none", out=out) is out
+
+    mean, _ = case.gradients(operands, grad_out=grad_out)
+    assert bits((mean, *buffers)) == bits((mean, *case.gradients(operands)[1]))
+
+
+@each_case
+@pytest.mark.parametrize("name", ["target", "weight", "var", "pos_weight"])
+def test_one_value_stands_for_all(case, name):
+    """A scalar or size-1 axes of any operand but the input; its gradient, where it has one, is summed."""
+    operands = case.operands((6, 5))
+    if name not in operands:
+        pytest.skip(f"{case.name} takes no {name}")
+    for shape in [(), (1,), (5,), (1, 5), (6, 1), (1, 1)]:
+        small = {**operands, name: np.ascontiguousarray(operands[name].flat[0] + np.zeros(shape))}
+        if name in ("weight", "var", "pos_weight") and shape:
+            small[name] = small[name] + np.arange(small[name].size).reshape(shape)
+        full = {**small, name: np.broadcast_to(small[name], (6, 5)).copy()}
+        value, grads = case.gradients(small)
+        expected, full_grads = case.gradients(full)
+        assert_close(value, expected, np.float64, str(shape))
+        for k, prediction in enumerate(case.predictions):
+            grad = full_grads[k]
+            if prediction == name:
+                padded = (1,) * (2 - len(shape)) + shape
+                axes = tuple(i for i in range(2) if padded[i] == 1)
+                grad = grad.sum(axis=axes, keepdims=True).reshape(shape)
+            assert grads[k].shape == grad.shape
+            assert_close(grads[k], grad, np.float64, f"{shape} {prediction}")
+
+
+def test_var_of_the_shape_less_its_last_axis():
+    """As in torch a variance of input.shape[:-1] holds for the whole last axis, even where it could be broadcast."""
+    rng = np.random.default_rng(0)
+    for shape in [(4, 3), (3, 3), (2, 4, 3)]:
+        x, y, var = rng.normal(size=shape), rng.normal(size=shape), rng.uniform(0.5, 2, shape[:-1])
+        value, (gx, gvar) = fl.gaussian_nll_loss(x, y, var, return_grad=True)
+        expected, (ex, evar) = fl.gaussian_nll_loss(x, y, var[..., np.newaxis], return_grad=True)
+        assert value == expected and bits(gx) == bits(ex)
+        assert gvar.shape == var.shape and bits(gvar) == bits(evar)
+
+
+def test_gradients_at_kinks():
+    """As PyTorch's: l1 at equality is 0; gaussian's clamp passes the gradient as at eps."""
+    assert fl.l1_loss([1.0], [1.0], return_grad=True)[1] == 0
+    assert fl.huber_loss([1.5, -3.0], [0.0, 0.0], delta=1.5, reduction="none", return_grad=True)[1].tolist() == [
+        1.5,
+        -1.5,
+    ]
+    _, (_, clamped) = fl.gaussian_nll_loss([2.0], [0.0], [0.0], eps=0.25, return_grad=True)
+    _, (_, at_eps) = fl.gaussian_nll_loss([2.0], [0.0], [0.25], eps=0.25, return_grad=True)
+    assert clamped == at_eps != 0
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_stays_with_its_element(case, dtype):
+    operands = case.operands((4100,), dtype)
+    clean, clean_grads = case.gradients(operands, reduction="none")
+    for name in [n for n in operands if n != "weight" and operands[n].shape == (4100,)]:
+        spoilt = {**operands, name: operands[name].copy()}
+        spoilt[name][[3, 1027, 4099]] = np.nan
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            value, grads = case.gradients(spoilt, reduction="none")
+            assert np.isnan(case.call(spoilt))
+        for a, b in zip((value, *grads), (clean, *clean_grads), strict=True):
+            assert np.flatnonzero(np.isnan(a)).tolist() in ([3, 1027, 4099], [])
+            kept = np.delete(a, [3, 1027, 4099])
+            assert bits(kept) == bits(np.delete(b, [3, 1027, 4099]))
+        assert np.isnan(value[[3, 1027, 4099]]).all() and np.isnan(grads[0][[3, 1027, 4099]]).all()
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.filterwarnings("error")
+def test_infinite_and_huge_inputs(case, dtype):
+    """Overflow and infinities go through as the definition has them."""
+    huge = float(np.finfo(dtype).max)
+    x = np.array([np.inf, -np.inf, huge, -huge, 1.0, 1.0, np.inf, 1e-40, 0.0, -0.0], dtype)
+    y = np.array([0.0, 0.0, 0.0, 0.0, np.inf, -np.inf, np.inf, 0.0, 0.0, 0.0], dtype)
+    if case.function.startswith("binary"):
+        y = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1], dtype)
+    operands = {**case.operands(x.shape, dtype), "input": x, "target": y}
+    value, grads = case.gradients(operands, reduction="none")
+    with fl.backend("reference"):
+        expected, expected_grads = case.gradients(operands, reduction="none")
+    for a, b in zip((value, *grads), (expected, *expected_grads), strict=True):
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+        np.testing.assert_array_equal(np.isinf(a), np.isinf(b))
+        finite = np.isfinite(b)
+        eps, tiny = np.finfo(dtype).eps, np.finfo(dtype).smallest_subnormal
+        np.testing.assert_allclose(a[finite], b[finite], rtol=32 * eps, atol=2 * tiny)
+
+
+@each_case
+def test_integers_are_data(case):
+    """All integers: computed in float64. Beside float32: rounded to it."""
+    operands = {k: np.arange(12).reshape(3, 4) % 3 + 1 for k in case.operands((3, 4))}
+    value = case.call(operands, reduction="none")
+    as_float = {k: v.astype(np.float64) for k, v in operands.items()}
+    assert value.dtype == np.float64 and bits(value) == bits(case.call(as_float, reduction="none"))
+    mixed = {**operands, "input": operands["input"].astype(np.float32)}
+    value = case.call(mixed, reduction="none")
+    as_single = {k: v.astype(np.float32) for k, v in operands.items()}
+    assert value.dtype == np.float32 and bits(value) == bits(case.call(as_single, reduction="none"))
+
+
+@each_case
+def test_mixed_precision_is_computed_in_the_widest(case):
+    operands = case.operands((40,), np.float32)
+    mixed = {**operands, "target": operands["target"].astype(np.float64)}
+    widened = {k: v.astype(np.float64) for k, v in operands.items()}
+    value = case.call(mixed, reduction="none")
+    assert value.dtype == np.float64 and bits(value) == bits(case.call(widened, reduction="none"))

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Gradients against central differences of the value in float64, which share nothing with the derivation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import CASES, REDUCTIONS
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+
+
+def central_differences(case, operands, name, **options):
+    """d(sum of the result) / d(operand `name`), one coordinate after the other."""
+    slope = np.empty(operands[name].shape)
+    for place in np.ndindex(*slope.shape):
+        step = 1e-5 * max(1.0, abs(operands[name][place]))
+        ends = []
+        for sign in (1, -1):
+            moved = operands[name].copy()
+            moved[place] += sign * step
+            ends.append(np.sum(case.call({**operands, name: moved}, **options)))
+        slope[place] = (ends[0] - ends[1]) / (2 * step)
+    return slope
+
+
+@each_case
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 3, 4)], ids=str)
+def test_each_coordinate(case, reduction, shape):
+    operands = case.operands(shape, seed=3)
+    if case.name == "ce-ignore" and len(shape) == 1:
+        operands["target"] = np.int64(1)
+    _, grads = case.gradients(operands, reduction=reduction)
+    for name, grad in zip(case.predictions, grads, strict=True):
+        slope = central_differences(case, operands, name, reduction=reduction)
+        np.testing.assert_allclose(grad, slope, rtol=2e-7, atol=1e-9, err_msg=name)
+
+
+@each_case
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_mask_and_class_weights_in_the_denominator(case, reduction, rng):
+    operands = case.operands((4, 3, 2), seed=4)
+    mask = rng.random((4, 2) if case.rows else (4, 3, 2)) < 0.7
+    _, grads = case.gradients(operands, reduction=reduction, mask=mask)
+    for name, grad in zip(case.predictions, grads, strict=True):
+        slope = central_differences(case, operands, name, reduction=reduction, mask=mask)
+        np.testing.assert_allclose(grad, slope, rtol=2e-7, atol=1e-9, err_msg=name)
+
+
+@each_case
+def test_along_random_directions_of_a_large_input(case, rng):
+    """Across blocks: the slope of the mean along a direction is the gradient's product with it."""
+    operands = case.operands((1500, 10), seed=5)
+    _, grads = case.gradients(operands)
+    for name, grad in zip(case.predictions, grads, strict=True):
+        direction = rng.normal(size=grad.shape)
+        if name == "input" and case.kernel in ("l1", "huber"):  # no step across a kink
+            direction[np.abs(operands["input"] - operands["target"]) < 1e-3] = 0
+        if name == "var":
+            direction = np.clip(direction, -1, 1)
+        step = 1e-6
+        ends = [case.call({**operands, name: operands[name] + s * step * direction}) for s in (1, -1)]
+        assert np.sum(grad * direction) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Check what the compiler made of csrc/kernels.c, from nm and objdump.
+
+- Symbols: an object exports its one table and imports nothing but memcpy, memset, memmove and fl_* (blocks.c): no libm.
+- ISA: no AVX instruction in a baseline object, no AVX-512 instruction in an AVX2 object.
+- Loops: every innermost loop of a kernel is packed arithmetic in the ISA's widest registers, none of it scalar.
+
+``python tools/check_objects.py`` compiles the kernels for each ISA and checks them; object files given as arguments are
+checked instead. ``--self-test`` shows that each check can fail. Needs a C compiler (CC) and GNU binutils.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from flags import ISAS, kernel_flags
+
+ROOT = Path(__file__).resolve().parent.parent
+# Functions whose loops are hot. -fno-inline keeps each a function of its own (what is forced inline stays so).
+HOT = re.compile(r"(map_|tile_|column_|finish_)\w+$")
+# Hot functions that may have a scalar loop, or have no arithmetic to pack: name, or object and name -> why.
+SCALAR_ALLOWED = {
+    "tile_sum": "the last fold over lanes, once a tile",
+    "tile_max": "the last fold over lanes, once a tile",
+    "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
+    "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 finish_values": "SSE2 has no comparison of 64-bit labels",
+}
+UNPACKED_ALLOWED = {
+    "map_value_identity": "copies",
+    "map_grad_identity": "copies",
+    "map_hess_identity": "copies",
+    "finish_gradient": "calls tile_multiply and tile_mask, has no loop of its own",
+    "tile_mask": "selects",
+    "tile_max": "compares and selects",
+    "column_max": "compares and selects",
+    "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
+}
+# float16 and bfloat16 to real: contiguous input is widened by packed instructions, input of any stride need not be.
+WIDENING = re.compile(r"v?(punpcklwd|pmovzxwd|cvtph2ps)$|[us]?shll2?$|[us]xtl2?$|fcvtl2?$")
+LOADS = re.compile(r"load_native_FL_B?FLOAT16$")
+LIBC = {"memcpy", "memset", "memmove"}
+# Clang and PIC code name the global offset table; it is no function.
+ALLOWED_UNDEFINED = re.compile(r"fl_\w+$|_GLOBAL_OFFSET_TABLE_$")
+
+X86_SCALAR = re.compile(
+    r"v?(add|sub|mul|div|sqrt|min|max|fn?m(add|sub)\d+|round|rndscale|u?comi|cmp\w*)s[sd]$|v?cvt\w*s[isd]2\w+$"
+)
+X86_PACKED = re.compile(r"v?(add|sub|mul|div|sqrt|fn?m(add|sub)\d+)p[sd]$")
+WIDEST = {"baseline": "%xmm", "avx2": "%ymm", "avx512": "%zmm"}
+ARM_ARITHMETIC = re.compile(r"f(add|sub|mul|div|sqrt|mla|mls|n?madd|n?msub|cmp|max|min)(nm|e)?$")
+
+
+class Instruction(NamedTuple):
+    address: int
+    mnemonic: str
+    operands: str
+
+
+def run(*command):
+    """Standard output of a command; its failure is ours."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{shlex.join(map(str, command))} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def is_scalar(isa, instruction):
+    """Whether this is scalar floating-point arithmetic; moves and broadcasts are not."""
+    if isa == "neon":
+        return bool(ARM_ARITHMETIC.match(instruction.mnemonic) and re.match(r"[sd]\d", instruction.operands))
+    return bool(X86_SCALAR.match(instruction.mnemonic))
+
+
+def is_packed(isa, instruction, widest=False):
+    """Whether this is packed floating-point arithmetic, in the widest registers of the ISA if so asked."""
+    if isa == "neon":
+        return bool(ARM_ARITHMETIC.match(instruction.mnemonic) and re.match(r"v\d+\.(4s|2d)", instruction.operands))
+    return bool(X86_PACKED.match(instruction.mnemonic)) and (not widest or WIDEST[isa] in instruction.operands)
+
+
+def functions(path):
+    """Function name -> its instructions, from objdump -d."""
+    found = {}
+    for line in run("objdump", "-d", "--no-show-raw-insn", path).splitlines():
+        if head := re.match(r"[0-9a-f]+ <([^>]+)>:", line):
+            found[head[1]] = current = []
+        elif body := re.match(r"\s*([0-9a-f]+):\s+(?:(?:notrack|rep\w*|data16|bnd)\s+)*([\w.]+)\s*(.*)", line):
+            current.append(Instruction(int(body[1], 16), body[2], body[3]))
+    return found
+
+
+def innermost_loops(code):
+    """Stretches from the target of a backward jump to the jump, those that hold no other such stretch."""
+    spans = set()
+    for instruction in code:
+        target = re.search(r"(?:^|, )([0-9a-f]+) <", instruction.operands)
+        jumps = re.match(r"j|b$|b\.|cbn?z|tbn?z", instruction.mnemonic)
+        if jumps and target and code[0].address <= int(target[1], 16) <= instruction.address:
+            spans.add((int(target[1], 16), instruction.address))
+    inner = [s for s in spans if not any(s[0] <= o[0] and o[1] <= s[1] and o != s for o in spans)]
+    return [[i for i in code if first <= i.address <= last] for first, last in sorted(inner)]
+
+
+def check_symbols(path):
+    """Faults of an object's symbols, and the ISA and real that its table's name tells."""
+    exported, undefined = [], []
+    for line in run("nm", path).splitlines():
+        kind, name = line.split()[-2:]
+        if kind == "U":
+            undefined.append(name)
+        elif kind.isupper():
+            exported.append(name)
+    faults = [f"imports {n}" for n in undefined if n not in LIBC and not ALLOWED_UNDEFINED.match(n)]
+    tables = [match for name in exported if (match := re.match(r"fl_kernels_([a-z0-9]+)_(32|64)$", name))]
+    if len(exported) != 1 or len(tables) != 1:
+        faults.append(f"exports {', '.join(exported) or 'nothing'}; expected one table fl_kernels_<isa>_<32|64>")
+    return faults, tables[0].groups() if tables else ("baseline", "32")
+
+
+def check_isa(isa, code):
+    """Faults of one function: instructions that its ISA does not have."""
+    forbidden = {"baseline": r"\bv[a-z]|%[yz]mm|%k\d", "avx2": r"%zmm|%k\d"}.get(isa)
+    bad = next((i for i in code if forbidden and re.search(forbidden, f"{i.mnemonic} {i.operands}")), None)
+    return [f"{bad.mnemonic} {bad.operands} is no {isa} instruction"] if bad else []
+
+
+def check_loops(isa, real, name, code):
+    """Faults of a hot function: scalar arithmetic in an innermost loop, or no packed arithmetic in any."""
+    loops = innermost_loops(code)
+    faults = []
+    scalar_allowed = {name, f"{isa}_{real} {name}"} & SCALAR_ALLOWED.keys()
+    for loop in [] if scalar_allowed else loops:
+        scalar = [i.mnemonic for i in loop if is_scalar(isa, i)]
+        if scalar:
+            faults.append(f"scalar {', '.join(sorted(set(scalar)))} in the loop at {loop[0].address:#x}")
+    widest = name.startswith("map_")  # the others mix float and double, and may be narrower
+    unpacked_allowed = name in UNPACKED_ALLOWED or f"{isa}_{real} {name}" in SCALAR_ALLOWED
+    if not unpacked_allowed and not any(is_packed(isa, i, widest) for loop in loops for i in loop):
+        where = f" in {WIDEST.get(isa, 'vector')} registers" if widest else ""
+        faults.append(f"no packed arithmetic{where} in any of {len(loops)} innermost loops")
+    return faults
+
+
+def check_object(path, loops=True):
+    """All faults of one object as lines."""
+    faults, (isa, real) = check_symbols(path)
+    hot = 0
+    for name, code in functions(path).items():
+        base = name.split(".")[0]  # .constprop.0, .isra.0: the compiler's copies
+        found = check_isa(isa, code)
+        if loops and HOT.match(base) and not name.endswith(".cold"):
+            hot += 1
+            found += check_loops(isa, real, base, code)
+        widening = any(WIDENING.match(i.mnemonic) for i in code)
+        if loops and LOADS.match(base) and not widening and f"{isa}_{real} {base}" not in UNPACKED_ALLOWED:
+            found.append("no packed widening of 16-bit values")
+        faults += [f"{name}: {fault}" for fault in found]
+    if loops and not hot:
+        faults.append("no function looks like a kernel: is the object stripped, or HOT out of date?")
+    return [f"{Path(path).name}: {fault}" for fault in faults]
+
+
+def compiler():
+    """CC as a list of words."""
+    return shlex.split(os.environ.get("CC", "cc"))
+
+
+def compile_kernels(folder):
+    """Objects of csrc/kernels.c for every ISA: as shipped, and with -fno-inline for the loops."""
+    macros = subprocess.run(
+        [*compiler(), "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True, check=True
+    )
+    family = next(m for m in ISAS if f"#define {m} " in macros.stdout or not m)
+    jobs = []
+    for isa, flags in ISAS[family].items():
+        for real in (32, 64):
+            for inline in ("", "-fno-inline"):
+                target = Path(folder, f"{isa}_{real}{inline}.o")
+                command = [*compiler(), *kernel_flags(isa, real, flags), *inline.split(), "-I", str(ROOT / "csrc")]
+                jobs.append([*command, "-c", str(ROOT / "csrc" / "kernels.c"), "-o", str(target)])
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda command: run(*command), jobs))
+    return [Path(command[-1]) for command in jobs]
+
+
+GOOD = """
+const int fl_kernels_baseline_32 = 1;
+void map_good(float *restrict x) { for (int i = 0; i < 1024; i++) x[i] = x[i] * 3 + 1; }
+"""
+# What must be found -> a C text that has it, and flags.
+PLANTED = {
+    "scalar": (GOOD + "void map_bad(float *x) { for (int i = 1; i < 99; i++) x[i] = x[i - 1] * 3 + x[i]; }", []),
+    "no packed": (GOOD + "void map_bad(int *x) { for (int i = 1; i < 99; i++) x[i] = x[i] + 1; }", []),
+    "imports expf": (
+        GOOD + "float expf(float);\nvoid map_bad(float *x) { for (int i = 0; i < 99; i++) x[i] = expf(x[i]); }",
+        [],
+    ),
+    "exports": (GOOD + "int second = 2;", []),
+    "is no baseline instruction": (GOOD, ["-mavx2"]),
+    "is no avx2 instruction": (GOOD.replace("baseline", "avx2"), ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
+    "in %zmm": (GOOD.replace("baseline", "avx512"), ["-march=x86-64-v4", "-mprefer-vector-width=256"]),
+    "looks like a kernel": (GOOD.replace("map_good", "other"), []),
+}
+
+
+def self_test():
+    """Compile texts with planted faults (x86-64): each must be found, and the good one pass. Returns what is amiss."""
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        for expected, (text, flags) in {"": (GOOD, []), **PLANTED}.items():
+            source, target = Path(folder, "planted.c"), Path(folder, "planted.o")
+            source.write_text(re.sub(r"^void", "static __attribute__((used)) void", text, flags=re.M))
+            run(*compiler(), "-O3", "-fno-trapping-math", *flags, "-c", source, "-o", target)
+            faults = check_object(target)
+            if not (any(expected in fault for fault in faults) if expected else not faults):
+                wrong.append(f"planted {expected or 'nothing'!r}, found {faults}")
+    return wrong
+
+
+def main():
+    """Command line: 0 if nothing is wrong, else 1 with a line per fault."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--self-test", action="store_true", help="plant faults and see that each is found")
+    parser.add_argument("objects", nargs="*", help="object files of kernels.c (default: compile them)")
+    arguments = parser.parse_args()
+    if arguments.self_test:
+        faults, checked = self_test(), f"{len(PLANTED)} planted faults"
+    elif arguments.objects:
+        faults, checked = (
+            [f for path in arguments.objects for f in check_object(path, loops=False)],
+            "the objects given",
+        )
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            objects = compile_kernels(folder)
+            faults = [f for path in objects for f in check_object(path, loops="inline" in path.name)]
+        checked = f"{len(objects)} objects"
+    print(*faults, f"check_objects: {checked}: {len(faults)} fault(s)", sep="\n")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Write the stubs of the loss functions from their signatures, with overloads on `reduction` and `return_grad`.
+
+``python tools/stubs.py`` writes fastloss/elementwise.pyi and fastloss/softmax.pyi; ``--check`` only tells, by exit
+status 1, that they are stale. Parameters are read from the source files, so nothing has to be built or installed.
+"""
+
+import argparse
+import ast
+import re
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
+MODULES = ["elementwise", "softmax"]
+
+HEADER = """# SPDX-License-Identifier: BSD-3-Clause
+# Written by tools/stubs.py from {module}.py; not to be edited.
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# An array of the working type, and a NumPy scalar of it where the input is 0-d: "or Any" spares callers the distinction.
+_Array: TypeAlias = NDArray[np.floating[Any]] | Any
+"""
+# reduction, return_grad -> value; the last one takes what is not known before the call.
+OVERLOADS = [
+    ('Literal["mean", "sum"]', "Literal[False]", "np.float64"),
+    ('Literal["none"]', "Literal[False]", "_Array"),
+    ('Literal["mean", "sum"]', "Literal[True]", "tuple[np.float64, {grad}]"),
+    ('Literal["none"]', "Literal[True]", "tuple[_Array, {grad}]"),
+    ("str", "bool", "Any"),
+]
+
+
+def predictions(function):
+    """Number of gradients: as many as operands of which the docstring says "the/a prediction operand"."""
+    doc = re.sub(r"\s+", " ", ast.get_docstring(function) or "")
+    return max(1, len(re.findall(r"\b(?:the|a) prediction operand\b", doc)))
+
+
+def parameter(argument, default, grad, narrowed):
+    """One parameter; where the source says Any, it is an array, given or, with the default None, optional."""
+    annotation = narrowed or ast.unparse(argument.annotation)
+    if argument.arg in ("out", "grad_out"):
+        annotation = ("NDArray[Any] | None", f"{grad.replace('_Array', 'NDArray[Any]')} | None")[argument.arg != "out"]
+    elif annotation == "Any":
+        annotation = "ArrayLike" if default is None else "ArrayLike | None"
+    text = f"{argument.arg}: {annotation}"
+    return text if default is None else f"{text} = {ast.unparse(default)}"
+
+
+def signature(function, reduction, return_grad, grad):
+    """The parameter list with the two options that decide the result narrowed, and required where not the default."""
+    narrowed = {"reduction": reduction, "return_grad": return_grad}
+    required = {"reduction": "none" in reduction, "return_grad": "True" in return_grad}
+    args = function.args
+    defaults = [None] * (len(args.args) - len(args.defaults)) + args.defaults
+    positional = [parameter(a, d, grad, None) for a, d in zip(args.args, defaults, strict=True)]
+    keyword = [
+        parameter(a, None if required.get(a.arg) else d, grad, narrowed.get(a.arg))
+        for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    ]
+    return ",\n    ".join([*positional, "*", *keyword])
+
+
+def stub(module):
+    """The text of a module's stub."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    parts = [HEADER.format(module=module)]
+    for function in tree.body:
+        if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
+            n = predictions(function)
+            grad = "_Array" if n == 1 else f"tuple[{', '.join(['_Array'] * n)}]"
+            for reduction, return_grad, result in OVERLOADS:
+                parameters = signature(function, reduction, return_grad, grad)
+                result = result.format(grad=grad)
+                parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
+    return "".join(parts)
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a stub is stale")
+    arguments = parser.parse_args()
+    stale = []
+    for module in MODULES:
+        path, text = PACKAGE / f"{module}.pyi", stub(module)
+        if not path.exists() or path.read_text() != text:
+            stale.append(path.name)
+            if not arguments.check:
+                path.write_text(text)
+    if stale:
+        print(f"stubs: {', '.join(stale)} {'stale: run tools/stubs.py' if arguments.check else 'written'}")
+    return 1 if stale and arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
