@@ -41,6 +41,12 @@ FL_INLINE real r_copysign(real magnitude, real sign) {
     const ireal top = (ireal)((ureal)1 << (8 * sizeof(real) - 1));
     return r_from_bits((r_bits(magnitude) & ~top) | (r_bits(sign) & top));
 }
+/* a where the condition holds, else b, by bit masks: a plain ?: on an integer condition becomes branches or scalar code
+ * in the vectoriser of GCC 12. */
+FL_INLINE real r_where(int condition, real a, real b) {
+    const ireal mask = -(ireal)condition;
+    return r_from_bits((r_bits(a) & mask) | (r_bits(b) & ~mask));
+}
 /* The first argument wins only if it compares: a NaN in `b` stays, a NaN in `a` is dropped. */
 FL_INLINE real r_max(real a, real b) { return a > b ? a : b; }
 FL_INLINE real r_min(real a, real b) { return a < b ? a : b; }

@@ -35,6 +35,7 @@ struct row_scratch {
         real columns[COLUMN_CLASSES][MAX_ROWS];
     } in;
     real out[FL_TILE];
+    const real *column[COLUMN_CLASSES + 1]; /* of the tile that was loaded last */
 };
 _Static_assert(sizeof(struct row_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of rows");
 
@@ -183,8 +184,8 @@ static void column_sum(struct row_state *st, const real *restrict x0, const real
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
         const real e0 = r_exp(x0[r] - max[r]), e1 = r_exp(x1[r] - max[r]);
-        others[r] += (double)((label[r] == class0 ? 0 : e0) + (label[r] == class1 ? 0 : e1));
-        target_logit[r] = label[r] == class0 ? x0[r] : label[r] == class1 ? x1[r] : target_logit[r];
+        others[r] += (double)(r_where(label[r] != class0, e0, 0) + r_where(label[r] != class1, e1, 0));
+        target_logit[r] = r_where(label[r] == class0, x0[r], r_where(label[r] == class1, x1[r], target_logit[r]));
     }
 }
 
@@ -197,7 +198,7 @@ static void column_gradient(const struct row_state *st, real *restrict g, const 
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
         const real other = r_exp(x[r] - max[r]) * inverse[r];
-        g[r] = label[r] < 0 ? 0 : label[r] == class ? at_target[r] : other;
+        g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
     }
 }
 
@@ -207,7 +208,7 @@ static const real *load_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t sta
 
 static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
     struct row_state *st = &s->state;
-    const real *x[COLUMN_CLASSES + 1];
+    const real **x = s->column;
     const ptrdiff_t lanes = whole_lanes(n);
     for (ptrdiff_t r = 0; r < lanes; r++) st->max[r] = -R_MAX, st->others[r] = 0, st->target_logit[r] = 0;
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
@@ -231,7 +232,8 @@ static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n
     for (ptrdiff_t c = 0; c < job->classes; c++) {
         ptrdiff_t index[FL_MAX_DIMS];
         const char *run;
-        const real *x = load_column(job, c, start, n, s->in.columns[0]);
+        const int loaded = job->classes <= COLUMN_CLASSES;
+        const real *x = loaded ? s->column[c] : load_column(job, c, start, n, s->in.columns[0]);
         real *g = s->out;
         fl_unravel(&job->grad, start, index);
         ptrdiff_t length = fl_next_run(&job->grad, index, n, &run);
@@ -264,7 +266,7 @@ static void finish_values(struct row_state *st, ptrdiff_t n) {
     for (ptrdiff_t r = 0; r < n; r++) {
         const real d = max[r] - target_logit[r];
         const real loss = d + r_log1p((real)others[r] + (r_exp(-d) - 1));
-        value[r] = label[r] < 0 ? 0 : loss * weight[r];
+        value[r] = r_where(label[r] >= 0, loss * weight[r], 0);
     }
 }
 

@@ -451,6 +451,25 @@ cdef inline void direct(fl_operand *op, cnp.ndarray a) noexcept:
     op.strides[0] = cnp.PyArray_ITEMSIZE(a)
 
 
+cdef inline bint overlap(object x, object y) noexcept:
+    """Whether two contiguous arrays share memory."""
+    cdef char *a = <char *>cnp.PyArray_DATA(<cnp.ndarray>x)
+    cdef char *b = <char *>cnp.PyArray_DATA(<cnp.ndarray>y)
+    return a < b + cnp.PyArray_NBYTES(<cnp.ndarray>y) and b < a + cnp.PyArray_NBYTES(<cnp.ndarray>x)
+
+
+cdef inline bint takes_gradient(object grad_out, object return_grad, object x, object y) noexcept:
+    """Whether this grad_out (None: a fresh array) is one that the fast path may write."""
+    if grad_out is None:
+        return True
+    return (return_grad is True and same_layout(x, grad_out) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>grad_out)
+            and not overlap(grad_out, x) and not overlap(grad_out, y))
+
+
+cdef inline object empty_like(cnp.ndarray x):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+
+
 cdef inline bint native_backend():
     return get_value(_backend) == "native"
 
@@ -459,22 +478,23 @@ def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weig
     """An elementwise loss: contiguous arrays of one dtype and shape, without weights or masks, straight to C."""
     cdef int kind = reduction_code(reduction), k, n = len(operands)
     cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
-                      and grad_out is None and (return_grad is False or return_grad is True) and n == 2
+                      and (return_grad is False or return_grad is True) and n == 2
                       and is_plain(operands[0]) and same_layout(operands[0], operands[1])
-                      and cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) > 0 and native_backend())
+                      and cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) > 0
+                      and takes_gradient(grad_out, return_grad, operands[0], operands[1]) and native_backend())
     if not fast:
         return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out,
                                     grad_out)
-    return fast_elementwise(spec.index, operands, params, kind, return_grad)
+    return fast_elementwise(spec.index, operands, params, kind, return_grad, grad_out)
 
 
-cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, bint return_grad):
+cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, bint return_grad, grad):
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
     cdef fl_elementwise_job job
     cdef fl_fold fold
     cdef int k
-    cdef object value = None, grad = None
+    cdef object value = None
     job.loss = index
     job.size = cnp.PyArray_SIZE(x)
     for k in range(2):
@@ -489,10 +509,10 @@ cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, 
         job.grad[k] = NULL
         job.grad_acc[k].data = NULL
     if kind == NONE:
-        value = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        value = empty_like(x)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
     if return_grad:
-        grad = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        grad = empty_like(x) if grad is None else grad
         job.want |= FL_GRAD
         job.grad[0] = cnp.PyArray_DATA(<cnp.ndarray>grad)
     run(table.elementwise, &job, (job.size + FL_BLOCK - 1) // FL_BLOCK, FL_BLOCK, &fold, NULL, table)
@@ -513,22 +533,25 @@ def cross_entropy(input, target, weight, ignore_index, reduction, class_axis, ma
     """Softmax cross entropy with class indices: (N, C) contiguous logits without options, straight to C."""
     cdef int kind = reduction_code(reduction)
     cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
-                      and grad_out is None and return_grad is False and type(ignore_index) is int
+                      and (return_grad is False or return_grad is True) and type(ignore_index) is int
                       and type(class_axis) is int and (class_axis == 1 or class_axis == -1) and is_plain(input)
                       and is_plain_labels(target) and cnp.PyArray_NDIM(<cnp.ndarray>input) == 2
                       and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
                       and cnp.PyArray_DIMS(<cnp.ndarray>input)[0] == cnp.PyArray_DIMS(<cnp.ndarray>target)[0]
-                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647 and native_backend())
+                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647
+                      and takes_gradient(grad_out, return_grad, input, target) and native_backend())
     if fast:
-        value = fast_cross_entropy(<cnp.ndarray>input, <cnp.ndarray>target, ignore_index, kind)
-        if value is not None:
-            return value
+        found = fast_cross_entropy(<cnp.ndarray>input, <cnp.ndarray>target, ignore_index, kind, return_grad, grad_out)
+        if found is not None:
+            return found
     return _general_cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
                                   grad_output, out, grad_out)
 
 
-cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore_index, int kind):
-    """None: a label is bad; the general path says which."""
+cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore_index, int kind, bint return_grad,
+                               grad):
+    """None: a label is bad; the general path says which. Labels are checked before a caller's array is written, and
+    weighed before a mean's gradient is."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
     cdef fl_row_job job
     cdef fl_fold fold
@@ -537,9 +560,7 @@ cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore
     job.positions = cnp.PyArray_DIMS(x)[0]
     job.classes = cnp.PyArray_DIMS(x)[1]
     job.inner = 1
-    direct(&job.logits, x)
-    job.logits.shape[0] = job.positions
-    job.logits.strides[0] = cnp.PyArray_STRIDES(x)[0]
+    by_rows(&job.logits, x)
     job.class_stride = cnp.PyArray_ITEMSIZE(x)
     direct(&job.target, target)
     job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(target) == cnp.NPY_INT64 else FL_INT32
@@ -548,14 +569,32 @@ cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore
     job.ignore_index = ignore_index
     job.scale = 1.0
     job.value = NULL
+    if return_grad and (kind == MEAN or grad is not None):
+        run_rows(table, &job, True, &fold)
+        if fold.total.bad >= 0:
+            return None
+        if kind == MEAN:
+            job.scale = 1.0 / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else 0.0
     if kind == NONE:
         value = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(x), 0)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    if return_grad:
+        grad = empty_like(x) if grad is None else grad
+        job.want |= FL_GRAD
+        by_rows(&job.grad, <cnp.ndarray>grad)
+        job.grad_class_stride = job.class_stride
     run_rows(table, &job, False, &fold)
     if fold.total.bad >= 0:
         return None
-    if kind == NONE:
-        return value
     if kind == SUM:
-        return float64(fl_fold_sum(&fold))
-    return float64(fl_fold_sum(&fold) / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else float("nan"))
+        value = float64(fl_fold_sum(&fold))
+    elif kind == MEAN:
+        value = float64(fl_fold_sum(&fold) / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else float("nan"))
+    return (value, grad) if return_grad else value
+
+
+cdef inline void by_rows(fl_operand *op, cnp.ndarray a) noexcept:
+    """The first classes of a contiguous (N, C) array."""
+    direct(op, a)
+    op.shape[0] = cnp.PyArray_DIMS(a)[0]
+    op.strides[0] = cnp.PyArray_STRIDES(a)[0]

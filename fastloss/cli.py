@@ -72,8 +72,9 @@ class Loss:
 
     @property
     def title(self) -> str:
-        """The first line of the docstring."""
-        return first_sentence((inspect.getdoc(self.function) or "").partition("\n\n")[0])
+        """The first line of the docstring, without its formula, which is unreadable in a terminal."""
+        line = first_sentence((inspect.getdoc(self.function) or "").partition("\n\n")[0])
+        return line.partition(":math:")[0].rstrip(" ,:")
 
     def notes(self) -> dict[str, str]:
         """First sentence of each parameter's entry (``name, name : type``) in the NumPy style docstring."""

@@ -5,8 +5,11 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# An array of the working type, and a NumPy scalar of it where the input is 0-d: "or Any" spares callers the distinction.
+# An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
 _Array: TypeAlias = NDArray[np.floating[Any]] | Any
+
+__all__ = ["cross_entropy"]
+
 @overload
 def cross_entropy(
     input: ArrayLike,
@@ -14,7 +17,7 @@ def cross_entropy(
     weight: ArrayLike | None = None,
     *,
     ignore_index: int = -100,
-    reduction: Literal["mean", "sum"] = 'mean',
+    reduction: Literal["mean", "sum"] = "mean",
     class_axis: int = 1,
     mask: ArrayLike | None = None,
     return_grad: Literal[False] = False,
@@ -44,7 +47,7 @@ def cross_entropy(
     weight: ArrayLike | None = None,
     *,
     ignore_index: int = -100,
-    reduction: Literal["mean", "sum"] = 'mean',
+    reduction: Literal["mean", "sum"] = "mean",
     class_axis: int = 1,
     mask: ArrayLike | None = None,
     return_grad: Literal[True],
@@ -74,7 +77,7 @@ def cross_entropy(
     weight: ArrayLike | None = None,
     *,
     ignore_index: int = -100,
-    reduction: str = 'mean',
+    reduction: str = "mean",
     class_axis: int = 1,
     mask: ArrayLike | None = None,
     return_grad: bool = False,

@@ -147,8 +147,8 @@ def _beyond(actual: np.ndarray, exact: np.ndarray, slack: np.ndarray) -> np.ndar
 
 def _spacing(x: np.ndarray) -> np.ndarray:
     """One ulp at |x|; that of the largest number too."""
-    x = np.abs(x)
-    return np.where(x == np.finfo(x.dtype).max, np.spacing(np.nextafter(x, x.dtype.type(0))), np.spacing(x))
+    x = np.minimum(np.abs(x), np.nextafter(np.finfo(x.dtype).max, x.dtype.type(0)))
+    return np.spacing(x)
 
 
 def _excess_double(case: Case, operands: dict, options: dict, actual: list[np.ndarray]) -> list[np.ndarray]:
@@ -159,14 +159,15 @@ def _excess_double(case: Case, operands: dict, options: dict, actual: list[np.nd
     with mpmath.workdps(DIGITS):
         for i in range(size):
             exact, slack = (
-                _exact_row(arrays[0][i], int(arrays[1][i])) if case.rows else _exact_element(case, arrays, params, i)
+                _exact_row(arrays[0][i], int(arrays[1][i])) if case.rows else exact_element(case, arrays, params, i)
             )
             for k, part in enumerate(actual):
                 found[k][i] = _beyond_exactly(float(part[i]), exact[k], slack[k])
     return found
 
 
-def _exact_element(case: Case, arrays: list[np.ndarray], params: list[float], i: int) -> tuple[Numbers, Numbers]:
+def exact_element(case: Case, arrays: list[np.ndarray], params: list[float], i: int) -> tuple[Numbers, Numbers]:
+    """[value, gradient per prediction] of element i, and twice the change of each when the inputs move by half an ulp."""
     function = EXACT[case.kernel]
     at = [mpf(float(a[i])) for a in arrays]
     exact = function(*at, *map(mpf, params))
@@ -221,7 +222,7 @@ class _Draw:
     def wide(self, low: float | None = None, high: float | None = None) -> np.ndarray:
         """Of either sign, with a log-uniform magnitude between powers of ten; by default nearly all there are."""
         low = np.log10(float(self.info.tiny)) if low is None else low
-        high = np.log10(float(self.info.max)) if high is None else high
+        high = np.log10(float(self.info.max) / 8) if high is None else high  # differences do not overflow
         return self.rng.choice([-1.0, 1.0], self.shape) * 10 ** self.rng.uniform(low, high, self.shape)
 
     def subnormal(self) -> np.ndarray:
@@ -270,7 +271,6 @@ class _Draw:
 
     def gaussian_nll(self) -> tuple[dict, dict]:
         operands, eps = self.pair(), 1e-6
-        d = operands["input"].astype(self.dtype) - operands["target"].astype(self.dtype)
         if self.kind == "normal":
             var = self.rng.uniform(0.01, 3, self.shape)
         elif self.kind == "wide":

@@ -149,8 +149,6 @@ def test_zero_dimensional_results_are_scalars(case):
     if case.name == "bce-pos":
         pytest.skip("a weight per last axis needs an axis")
     operands = case.operands((5,) if case.rows else (), np.float32)
-    if case.name == "ce-ignore":
-        operands["target"] = np.int64(2)
     value, grads = case.gradients(operands, reduction="none")
     assert type(value) is np.float32
     assert [np.shape(g) for g in grads] == [operands[name].shape for name in case.predictions]
@@ -183,7 +181,7 @@ def test_one_value_stands_for_all(case, name):
     if name not in operands:
         pytest.skip(f"{case.name} takes no {name}")
     for shape in [(), (1,), (5,), (1, 5), (6, 1), (1, 1)]:
-        small = {**operands, name: np.ascontiguousarray(operands[name].flat[0] + np.zeros(shape))}
+        small = {**operands, name: np.array(operands[name].flat[0] + np.zeros(shape))}
         if name in ("weight", "var", "pos_weight") and shape:
             small[name] = small[name] + np.arange(small[name].size).reshape(shape)
         full = {**small, name: np.broadcast_to(small[name], (6, 5)).copy()}
@@ -236,6 +234,9 @@ def test_nan_stays_with_its_element(case, dtype):
             value, grads = case.gradients(spoilt, reduction="none")
             assert np.isnan(case.call(spoilt))
         for a, b in zip((value, *grads), (clean, *clean_grads), strict=True):
+            if a.shape != value.shape:  # a sum over broadcast axes, with the NaN in it
+                assert np.isnan(a).all()
+                continue
             assert np.flatnonzero(np.isnan(a)).tolist() in ([3, 1027, 4099], [])
             kept = np.delete(a, [3, 1027, 4099])
             assert bits(kept) == bits(np.delete(b, [3, 1027, 4099]))
@@ -247,7 +248,7 @@ def test_nan_stays_with_its_element(case, dtype):
 @pytest.mark.filterwarnings("error")
 def test_infinite_and_huge_inputs(case, dtype):
     """Overflow and infinities go through as the definition has them."""
-    huge = float(np.finfo(dtype).max)
+    huge = float(np.finfo(dtype).max) / 8  # room for the factor 2 and weights
     x = np.array([np.inf, -np.inf, huge, -huge, 1.0, 1.0, np.inf, 1e-40, 0.0, -0.0], dtype)
     y = np.array([0.0, 0.0, 0.0, 0.0, np.inf, -np.inf, np.inf, 0.0, 0.0, 0.0], dtype)
     if case.function.startswith("binary"):

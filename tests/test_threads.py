@@ -54,7 +54,9 @@ def _build(folder: Path, flags: list[str], sources: list[str]) -> tuple[Path, su
 
 
 def _run(*command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    # OpenMP may nest here, so that it is our doing if it does not.
+    environment = {**os.environ, "OMP_MAX_ACTIVE_LEVELS": "2"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 
 
 @pytest.fixture
@@ -272,7 +274,8 @@ def run_work(run_python, tmp_path):
     def run(program: str, first: str = "", **environment: str) -> subprocess.CompletedProcess:
         path = tmp_path / "work.py"
         path.write_text(first + WORK + program)
-        result = run_python(str(path), **environment)
+        # NumPy's OpenBLAS ends its own threads around a fork: without any, those that we count are ours.
+        result = run_python(str(path), OPENBLAS_NUM_THREADS="1", **environment)
         assert result.returncode == 0, result.stdout + result.stderr
         return result
 

@@ -3,6 +3,7 @@
 
 - Symbols: an object exports its one table and imports nothing but memcpy, memset, memmove and fl_* (blocks.c): no libm.
 - ISA: no AVX instruction in a baseline object, no AVX-512 instruction in an AVX2 object.
+- Warnings: -Wall -Wextra finds none.
 - Loops: every innermost loop of a kernel is packed arithmetic in the ISA's widest registers, none of it scalar.
 
 ``python tools/check_objects.py`` compiles the kernels for each ISA and checks them; object files given as arguments are
@@ -185,7 +186,14 @@ def compile_kernels(folder):
         for real in (32, 64):
             for inline in ("", "-fno-inline"):
                 target = Path(folder, f"{isa}_{real}{inline}.o")
-                command = [*compiler(), *kernel_flags(isa, real, flags), *inline.split(), "-I", str(ROOT / "csrc")]
+                command = [
+                    *compiler(),
+                    *kernel_flags(isa, real, flags),
+                    "-Werror",
+                    *inline.split(),
+                    "-I",
+                    str(ROOT / "csrc"),
+                ]
                 jobs.append([*command, "-c", str(ROOT / "csrc" / "kernels.c"), "-o", str(target)])
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda command: run(*command), jobs))

@@ -21,8 +21,11 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# An array of the working type, and a NumPy scalar of it where the input is 0-d: "or Any" spares callers the distinction.
+# An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
 _Array: TypeAlias = NDArray[np.floating[Any]] | Any
+
+__all__ = {names}
+
 """
 # reduction, return_grad -> value; the last one takes what is not known before the call.
 OVERLOADS = [
@@ -65,10 +68,16 @@ def signature(function, reduction, return_grad, grad):
     return ",\n    ".join([*positional, "*", *keyword])
 
 
+def public_names(tree):
+    """The module's __all__ as text."""
+    assigned = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+    return ast.unparse(assigned[0].value)
+
+
 def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    parts = [HEADER.format(module=module)]
+    parts = [HEADER.format(module=module, names=public_names(tree))]
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
             n = predictions(function)
@@ -77,7 +86,7 @@ def stub(module):
                 parameters = signature(function, reduction, return_grad, grad)
                 result = result.format(grad=grad)
                 parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
-    return "".join(parts)
+    return "".join(parts).replace("'", '"')
 
 
 def main():

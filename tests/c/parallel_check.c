@@ -2,6 +2,7 @@
 /* parallel_check.c: the scheduler alone, without Python. Built by test_threads.py with each backend of parallel.c, one of
  * them under ThreadSanitizer. Prints a line per failed check and exits with 1, or prints "ok BACKEND". */
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,10 @@ static void look_up(const void *job, ptrdiff_t unit, char *scratch, fl_partial *
     const table *t = job;
     t->calls[unit]++;
     t->misplaced[unit] = (uintptr_t)scratch % 64 != 0 || out->sum != 0 || out->weight != 0 || out->bad != -1;
-    /* Write the whole scratch and read it again: another thread's hands in it would show. */
-    memset(scratch, (int)(unit & 127), FL_SCRATCH_BYTES);
+    /* Write to the scratch from end to end and read it again: another thread's hands in it would show. */
+    for (int i = 0; i < FL_SCRATCH_BYTES; i += 64) {
+        scratch[i] = (char)(unit & 127);
+    }
     for (int i = 0; i < FL_SCRATCH_BYTES; i += 64) {
         t->misplaced[unit] |= scratch[i] != (char)(unit & 127);
     }
@@ -138,11 +141,12 @@ static void check_compensation(void) {
     }
     const double sum = fl_fold_sum((fl_fold[]){run(0, UNITS, 1, 2)});
     check(fabs(sum - UNITS * 0.1) <= 3e-14, "0.1 many times", 0, 0); /* half an ulp is 7e-15, a plain sum errs by more */
-    values[0] = 1e100;
-    values[1] = 1;
-    values[2] = -1e100; /* the cancellation that Kahan's own sum loses */
-    const fl_fold f = run(0, 3, 1, 2);
-    check(fl_fold_sum(&f) == 1 && fl_fold_weight(&f) == 0.5, "1e100 + 1 - 1e100", 0, 0);
+    values[0] = 1;
+    values[1] = 1e100; /* larger than the sum so far: Kahan's own formula loses the 1 */
+    values[2] = 1;
+    values[3] = -1e100;
+    const fl_fold f = run(0, 4, 1, 2);
+    check(fl_fold_sum(&f) == 2 && fl_fold_weight(&f) == 1, "1 + 1e100 + 1 - 1e100", 0, 0);
     fill();
 }
 
@@ -171,24 +175,37 @@ static void check_non_finite(void) {
     fill();
 }
 
-/* A unit that itself calls fl_parallel_for: it must come back, with the right bits, and know that it is inside. */
+/* A unit that itself calls fl_parallel_for: it must come back, with the right bits, having run on its own thread only. */
 typedef struct {
     double want;
-    int *wrong;
-    int *inside;
-} nest;
+    int *wrong, *inside;
+} outer;
+
+typedef struct {
+    pthread_t owner;
+    int *strangers; /* per unit: 1 if another thread ran it */
+} inner;
+
+static void look_who_runs(const void *job, ptrdiff_t unit, char *scratch, fl_partial *out) {
+    const inner *i = job;
+    (void)scratch;
+    i->strangers[unit] = !pthread_equal(i->owner, pthread_self());
+    out->sum = values[unit];
+}
 
 static void call_inside(const void *job, ptrdiff_t unit, char *scratch, fl_partial *out) {
-    const nest *n = job;
+    const outer *o = job;
+    int strangers[64] = {0};
     fl_partial own[64];
-    int own_calls[64] = {0}, own_misplaced[64];
-    const table t = {values, NULL, own_calls, own_misplaced};
     fl_fold fold;
     (void)scratch;
     fl_fold_init(&fold);
-    n->inside[unit] = fl_runtime_max_threads();
-    fl_parallel_for(0, 64, 1, 8, look_up, &t, own, &fold);
-    n->wrong[unit] = !same_bits(fl_fold_sum(&fold), n->want);
+    o->inside[unit] = fl_runtime_max_threads();
+    fl_parallel_for(0, 64, 1, 8, look_who_runs, &(inner){pthread_self(), strangers}, own, &fold);
+    o->wrong[unit] = !same_bits(fl_fold_sum(&fold), o->want);
+    for (int i = 0; i < 64; i++) {
+        o->wrong[unit] |= strangers[i];
+    }
     out->sum = 1;
 }
 
@@ -196,13 +213,13 @@ static void check_nested(void) {
     fill();
     int wrong[16] = {0}, inside[16] = {0};
     const fl_fold alone = run(0, 64, 1, 1);
-    const nest n = {fl_fold_sum(&alone), wrong, inside};
+    const outer o = {fl_fold_sum(&alone), wrong, inside};
     fl_fold fold;
     fl_fold_init(&fold);
-    fl_parallel_for(0, 16, 1, 4, call_inside, &n, partials, &fold);
+    fl_parallel_for(0, 16, 1, 4, call_inside, &o, partials, &fold);
     check(fl_fold_sum(&fold) == 16, "nested calls lost", 0, 0);
     for (int i = 0; i < 16; i++) {
-        check(!wrong[i], "nested sum", i, 0);
+        check(!wrong[i], "nested call: bits or thread", i, 0);
         check(inside[i] == 1, "a nested call may use threads", i, inside[i]);
     }
 }

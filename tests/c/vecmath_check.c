@@ -3,13 +3,14 @@
  *
  *     vecmath_check exp|log|log1p [step]
  *
- * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step inputs,
- * half of them random bit patterns, half from the ranges where the function is hard, against the long double libm.
- * Prints one line: function, isa, real, inputs, largest error in ulp, worst input, and a hash of all results (equal on all
- * ISAs with fused multiply-add). Exit status 1 if the limit is exceeded or a special value is wrong, 2 on bad usage.
+ * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
+ * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
+ * double libm. Prints one line: function, isa, real, inputs, largest error in ulp, worst input, and a hash of all
+ * results (equal on all ISAs with fused multiply-add). Exit status 1 if the limit is exceeded or a special value
+ * is wrong, 2 on bad usage.
  *
- * A result's ulp is the spacing of `real` at the exact result: the subnormal spacing below the normal range. An infinite
- * result counts as the power of two beyond the largest finite number. */
+ * A result's ulp is the spacing of `real` at the exact result: the subnormal spacing below the normal range. An
+ * infinite result counts as the power of two beyond the largest finite number. */
 #include "real.h"
 #include "vecmath.h"
 
@@ -56,15 +57,17 @@ typedef struct {
 } range;
 
 static const special exp_specials[] = {
-    {R(0.0), R(1.0)}, {R(-0.0), R(1.0)}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R(0.0)}, {R_NAN, R_NAN}, {-R_NAN, R_NAN},
-    {R_MAX, R_INFINITY}, {-R_MAX, R(0.0)}, {R(1e4), R_INFINITY}, {R(-1e4), R(0.0)}, {R_MIN, R(1.0)}, {-R_MIN, R(1.0)}};
+    {R(0.0), R(1.0)}, {R(-0.0), R(1.0)}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R(0.0)}, {R_NAN, R_NAN},
+    {-R_NAN, R_NAN}, {R_MAX, R_INFINITY}, {-R_MAX, R(0.0)}, {R(1e4), R_INFINITY}, {R(-1e4), R(0.0)},
+    {R_MIN, R(1.0)}, {-R_MIN, R(1.0)}};
 static const special log_specials[] = {
     {R(1.0), R(0.0)}, {R(0.0), -R_INFINITY}, {R(-0.0), -R_INFINITY}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R_NAN},
     {R_NAN, R_NAN}, {-R_NAN, R_NAN}, {R(-1.0), R_NAN}, {-R_MAX, R_NAN}, {-R_MIN, R_NAN}, {-R_MIN * R_EPSILON, R_NAN}};
 static const special log1p_specials[] = {
     {R(0.0), R(0.0)}, {R(-0.0), R(-0.0)}, {R(-1.0), -R_INFINITY}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R_NAN},
     {R_NAN, R_NAN}, {-R_NAN, R_NAN}, {R(-1.0) - R_EPSILON, R_NAN}, {R(-2.0), R_NAN}, {-R_MAX, R_NAN},
-    {R_MIN, R_MIN}, {-R_MIN, -R_MIN}, {R_MIN * R_EPSILON, R_MIN * R_EPSILON}, {-R_MIN * R_EPSILON, -R_MIN * R_EPSILON}};
+    {R_MIN, R_MIN}, {-R_MIN, -R_MIN}, {R_MIN * R_EPSILON, R_MIN * R_EPSILON},
+    {-R_MIN * R_EPSILON, -R_MIN * R_EPSILON}};
 
 /* Where random bit patterns seldom fall. */
 static const range exp_ranges[] = {{-1, 1}, {-40, 0}, {-745.2, 710}, {-746, -707}, {709, 710}};

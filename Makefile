@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The tiers of checks; see CONTRIBUTING.md. `pip install -e ".[test,bench,dev]"` brings what they need.
+PYTHON ?= python
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: check lint build test deep bench sanitize clean
+
+check: lint build test ## before every commit, under 3 minutes
+
+lint:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) tools/stubs.py --check
+	$(PYTHON) -m mypy
+
+build: ## in place; compiles only what changed
+	$(PYTHON) setup.py --quiet build_ext --inplace
+
+test:
+	$(PYTHON) -m pytest -q
+
+deep: build ## all 2^32 float32 inputs of the vector maths, long searches by Hypothesis: hours
+	FASTLOSS_DEEP=1 HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q
+
+bench: build
+	$(PYTHON) -m benchmarks
+
+sanitize: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of its own
+	bash .ci/sanitize.sh
+
+clean:
+	rm -rf build dist fastloss/*.so
