@@ -124,7 +124,7 @@ static int64_t read_label(const char *p, int dtype, int swapped) {
     case FL_INT8: return (int8_t)raw;
     case FL_INT16: return (int16_t)raw;
     case FL_INT32: return (int32_t)raw;
-    case FL_UINT64: return raw > INT64_MAX ? INT64_MAX : (int64_t)raw;
+    case FL_UINT64: return raw > INT64_MAX ? INT64_MIN : (int64_t)raw;
     default: return (int64_t)raw;
     }
 }

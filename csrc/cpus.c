@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cpus.c: how many CPUs this process may use. Two limits count: the CPUs that it may be scheduled on (affinity: taskset,
- * cpusets, batch systems) and the time that it may spend on them (a cgroup quota: containers). The machine's own number
- * is neither. Whatever file is missing or odd sets no limit. */
+/* cpus.c: how many CPUs this process may use. Two limits count: the CPUs that it may be scheduled on (affinity:
+ * taskset, cpusets, batch systems) and the time that it may spend on them (a cgroup quota: containers). The machine's
+ * own number is neither. Whatever file is missing or odd sets no limit. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity, CPU_ALLOC */
 #endif
@@ -55,7 +55,7 @@ int fl_affinity_cpus(void) {
     return bound > cpus ? bound : cpus;
 }
 
-/* A growing copy of a line is getline's; everything else fits here or is left out. */
+/* A file name. One that does not fit names nothing that exists. */
 typedef struct {
     char text[PATH_MAX];
 } path;
@@ -127,8 +127,8 @@ static int lists(const char *list, const char *word) {
     return 0;
 }
 
-/* This process's group in the v2 hierarchy, or in the v1 hierarchy that has the cpu controller: lines "ID:CONTROLLERS:PATH"
- * of /proc/self/cgroup, where v2 has ID 0 and no controllers. 1 if found. */
+/* This process's group in the v2 hierarchy, or in the v1 hierarchy that has the cpu controller, from the lines
+ * "ID:CONTROLLERS:PATH" of /proc/self/cgroup, where v2 has ID 0 and no controllers. 1 if found. */
 static int own_group(const char *root, int v2, path *group) {
     path file;
     FILE *f = join(&file, root, "/proc/self/cgroup", "") ? fopen(file.text, "re") : NULL;
@@ -199,7 +199,7 @@ static int parse_mount(char *line, mount *m) {
     return m->v2 || (strcmp(type, "cgroup") == 0 && options != NULL && lists(options, "cpu"));
 }
 
-/* The part of `group` below the mount's top, "" for the top itself; NULL if the mount shows another part of the tree. */
+/* The part of `group` below the mount's top, "" for the top itself; NULL if the mount shows another part. */
 static const char *below(const char *group, const char *top) {
     const size_t n = strcmp(top, "/") == 0 ? 0 : strlen(top);
     if (strncmp(group, top, n) != 0 || (group[n] != '/' && group[n] != '\0') || strstr(group, "/..") != NULL) {
@@ -251,7 +251,7 @@ double fl_cgroup_cpus(const char *root) {
     if (f != NULL) {
         fclose(f);
     }
-    /* In some containers our path and the mounts are told from different roots: then a mount's top is our best guess. */
+    /* In some containers our path and the mounts are told from different roots: then a mount's top is best guess. */
     for (int v2 = 0; v2 < 2; v2++) {
         ours = seen[v2] ? ours : tighter(ours, other[v2]);
     }

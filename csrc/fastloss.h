@@ -115,7 +115,7 @@ const void *fl_load_at(const fl_kernels *k, const fl_operand *op, ptrdiff_t offs
 /* The same for n elements at `run` with one stride; only dtype and byte order are taken from op. */
 const void *fl_load_run(const fl_kernels *k, const fl_operand *op, const char *run, ptrdiff_t stride, ptrdiff_t n,
                         void *scratch);
-/* n integer labels as int64; unsigned values beyond int64 become INT64_MAX. */
+/* n integer labels as int64; unsigned values beyond int64 become INT64_MIN. */
 void fl_load_labels(const fl_operand *op, ptrdiff_t start, ptrdiff_t n, int64_t *dst);
 /* The next run of at most n elements with one stride (op->strides[ndim - 1]): returns its length, sets *run to its first
  * element, moves `index` behind it. */

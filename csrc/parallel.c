@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* parallel.c: the only file that knows OpenMP. Cuts a job into units, runs them on threads and folds what they report in
- * unit order, so that neither the number of threads nor their timing shows in a result.
+/* parallel.c: the only file that knows OpenMP. Cuts a job into units, runs them on threads and folds what they report
+ * in unit order, so that neither the number of threads nor their timing shows in a result.
  *
  * Three backends, chosen when this file is compiled:
  *   openmp    -fopenmp      the one that ships

@@ -63,4 +63,27 @@ FL_INLINE real r_fma(real a, real b, real c) {
 #endif
 }
 
+/* What rounding took from product = a * b: exact unless it underflows; not finite where the product is not (or, without
+ * fused multiply-add, where it is near overflow). */
+FL_INLINE real r_product_error(real a, real b, real product) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return r_fma(a, b, -product);
+#else /* Dekker: both factors in halves whose products are exact */
+    const real split = sizeof(real) == 4 ? R(4097.0) : R(134217729.0);
+    const real a_up = a * split, b_up = b * split;
+    const real a_high = a_up - (a_up - a), b_high = b_up - (b_up - b);
+    const real a_low = a - a_high, b_low = b - b_high;
+    return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low);
+#endif
+}
+
+/* What rounding took from sum = a + b. */
+FL_INLINE real r_sum_error(real a, real b, real sum) {
+    const real b_seen = sum - a;
+    return (a - (sum - b_seen)) + (b - b_seen);
+}
+
+/* 0 in place of NaN and infinity. */
+FL_INLINE real r_if_finite(real x) { return x - x == 0 ? x : R(0.0); }
+
 #endif

@@ -23,6 +23,7 @@ struct row_state {
     real inverse[MAX_ROWS]; /* scale * weight / (all of the sum), the factor of exp(x - max) in the gradient */
     real at_target[MAX_ROWS];
     double others[MAX_ROWS]; /* sum of exp(x - max) without the target */
+    double carry[MAX_ROWS];  /* what additions to it rounded away (float64 columns only) */
     ireal label[MAX_ROWS];   /* -1: left out */
 };
 
@@ -164,27 +165,36 @@ static void column_max(real *restrict max, const real *restrict x, ptrdiff_t n) 
     for (ptrdiff_t r = 0; r < n; r++) max[r] = x[r] > max[r] ? x[r] : max[r];
 }
 
-static void column_rescale(double *restrict others, real *restrict max, const real *restrict higher, ptrdiff_t n) {
+static void column_rescale(struct row_state *st, const real *restrict higher, ptrdiff_t n) {
+    double *restrict others = st->others, *restrict carry = st->carry;
+    const real *restrict max = st->max;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        others[r] *= (double)r_exp(max[r] - higher[r]);
-        max[r] = higher[r];
+        const double factor = (double)r_exp(max[r] - higher[r]);
+        others[r] *= factor;
+        carry[r] *= factor;
     }
 }
 
-/* Two classes at a time: c and c + 1. */
+/* Two classes at a time: c and c + 1. Doubles are added with their rounding error (two-sum), floats into doubles. */
 static void column_sum(struct row_state *st, const real *restrict x0, const real *restrict x1, ptrdiff_t c, ptrdiff_t n) {
     const real *restrict max = st->max;
     real *restrict target_logit = st->target_logit;
-    double *restrict others = st->others;
+    double *restrict others = st->others, *restrict carry = st->carry;
     const ireal *restrict label = st->label;
     const ireal class0 = (ireal)c, class1 = (ireal)c + 1;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
         const real e0 = r_exp(x0[r] - max[r]), e1 = r_exp(x1[r] - max[r]);
-        others[r] += (double)(r_where(label[r] != class0, e0, 0) + r_where(label[r] != class1, e1, 0));
+        const double e = (double)(r_where(label[r] != class0, e0, 0) + r_where(label[r] != class1, e1, 0));
+        const double sum = others[r] + e;
+        if (sizeof(real) == sizeof(double)) {
+            const double added = sum - others[r];
+            carry[r] += (others[r] - (sum - added)) + (e - added);
+        }
+        others[r] = sum;
         target_logit[r] = r_where(label[r] == class0, x0[r], r_where(label[r] == class1, x1[r], target_logit[r]));
     }
 }
@@ -210,7 +220,7 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     struct row_state *st = &s->state;
     const real **x = s->column;
     const ptrdiff_t lanes = whole_lanes(n);
-    for (ptrdiff_t r = 0; r < lanes; r++) st->max[r] = -R_MAX, st->others[r] = 0, st->target_logit[r] = 0;
+    for (ptrdiff_t r = 0; r < lanes; r++) st->max[r] = -R_MAX, st->others[r] = st->carry[r] = 0, st->target_logit[r] = 0;
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
         real *higher = s->out;
@@ -219,12 +229,13 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
             x[c] = load_column(job, first + c, start, n, s->in.columns[c]);
             column_max(higher, x[c], lanes);
         }
-        if (first) column_rescale(st->others, st->max, higher, lanes);
+        if (first) column_rescale(st, higher, lanes);
         memcpy(st->max, higher, (size_t)lanes * sizeof(real));
         for (ptrdiff_t r = 0; r < lanes; r++) s->out[r] = -R_INFINITY; /* partner of an odd last class */
         x[classes] = s->out;
         for (ptrdiff_t c = 0; c < classes; c += 2) column_sum(st, x[c], x[c + 1], first + c, lanes);
     }
+    for (ptrdiff_t r = 0; r < lanes; r++) st->others[r] += st->carry[r];
 }
 
 static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {

@@ -40,6 +40,7 @@ class Elementwise:
     operands: tuple[str, ...] = ("input", "target")
     predictions: tuple[int, ...] = (0,)  # which operands get gradients
     weighted_mean: bool = False  # "mean" divides by the sum of weights instead of the count
+    per_row: tuple[int, ...] = ()  # operands that may have the shape input.shape[:-1]: one number per row
     index: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +63,7 @@ class Job:
     scale: float = 1.0
     value: Array | None = None  # written for reduction "none"
     grads: tuple[Array, ...] | None = None  # written, each of its operand's own shape
+    expanded: tuple[int, ...] = ()  # operands that were given one number per row: their last axis was added here
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------
@@ -161,7 +163,8 @@ def run(job: Job) -> float:
     if bad >= 0:
         name, a = job.spec.operands[operand], job.operands[operand]
         position = own_position(a, where(bad, job.shape))
-        raise ValueError(f"{at(name, position)} = {a[position]} is negative")
+        shown = position[:-1] if operand in job.expanded else position
+        raise ValueError(f"{at(name, shown)} = {a[position]} is negative")
     return total
 
 
@@ -208,7 +211,9 @@ def general_elementwise(
     check_options(reduction, return_grad, grad_output, out, grad_out)
     arrays = tuple(as_array(x, name) for x, name in zip(operands, spec.operands, strict=True))
     shape = arrays[0].shape
-    for a, name in zip(arrays[1:], spec.operands[1:], strict=True):
+    expanded = tuple(k for k in spec.per_row if arrays[k].ndim and arrays[k].shape == shape[:-1])
+    views = tuple(a[..., np.newaxis] if k in expanded else a for k, a in enumerate(arrays))
+    for a, name in zip(views[1:], spec.operands[1:], strict=True):
         check_broadcast(a, name, shape)
     weight_array, mask_array = as_optional(weight, "weight"), as_mask(mask)
     check_broadcast(weight_array, "weight", shape)
@@ -221,10 +226,15 @@ def general_elementwise(
 
     denominator = denominator_of(spec, weight_array, mask_array, shape) if reduction == "mean" else 1.0
     scale = scale_of(reduction, denominator) * factor
-    job = Job(spec, real, shape, arrays, params, weight_array, mask_array, grad_output_array, scale, value, grads)
-    for g in grads or ():
+    written = None if grads is None else tuple(
+        g.reshape(views[k].shape) for k, g in zip(spec.predictions, grads, strict=True)
+    )  # fmt: skip
+    for g in written or ():
         if math.prod(shape) == 0:
             g[...] = 0
+    job = Job(
+        spec, real, shape, views, params, weight_array, mask_array, grad_output_array, scale, value, written, expanded
+    )
     total = run(job)
     return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads)
 
@@ -287,6 +297,8 @@ def general_cross_entropy(
     ignored = integer(ignore_index, "ignore_index")
     if not -(2**63) <= ignored < 2**63:
         raise ValueError(f"ignore_index = {ignored} does not fit in 64 bits")
+    if labels.dtype.kind == "u" and ignored < 0:
+        ignored = -1  # no unsigned label is negative; those beyond int64 reach the kernel as its smallest number
     real = working_dtype((input, logits), (weight, weights))
     inputs = [a for a in (logits, labels, weights, mask_array, grad_output_array) if a is not None]
     value, grads = outputs(out, grad_out, shape, [logits.shape], real, inputs, reduction, return_grad)

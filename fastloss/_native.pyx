@@ -474,30 +474,41 @@ cdef inline bint native_backend():
     return get_value(_backend) == "native"
 
 
+cdef inline bint all_alike(tuple operands) noexcept:
+    """Plain arrays of one dtype and shape, at least 1-D."""
+    cdef Py_ssize_t k
+    if len(operands) < 2 or not is_plain(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
+        return False
+    for k in range(1, len(operands)):
+        if not same_layout(operands[0], operands[k]):
+            return False
+    return True
+
+
 def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weight, mask, grad_output, out, grad_out):
     """An elementwise loss: contiguous arrays of one dtype and shape, without weights or masks, straight to C."""
-    cdef int kind = reduction_code(reduction), k, n = len(operands)
-    cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
-                      and (return_grad is False or return_grad is True) and n == 2
-                      and is_plain(operands[0]) and same_layout(operands[0], operands[1])
-                      and cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) > 0
-                      and takes_gradient(grad_out, return_grad, operands[0], operands[1]) and native_backend())
-    if not fast:
-        return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out,
-                                    grad_out)
-    return fast_elementwise(spec.index, operands, params, kind, return_grad, grad_out)
+    cdef int kind = reduction_code(reduction)
+    if (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+            and (return_grad is False or return_grad is True) and all_alike(operands)
+            and (grad_out is None or len(operands) == 2)
+            and takes_gradient(grad_out, return_grad, operands[0], operands[1]) and native_backend()):
+        found = fast_elementwise(spec.index, operands, params, kind, return_grad, grad_out)
+        if found is not None:
+            return found
+    return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out, grad_out)
 
 
 cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, bint return_grad, grad):
+    """None: an operand leaves its domain; the general path says where."""
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
     cdef fl_elementwise_job job
     cdef fl_fold fold
-    cdef int k
-    cdef object value = None
+    cdef int k, predictions = table.losses[index].n_predictions
+    cdef object value = None, second = None
     job.loss = index
     job.size = cnp.PyArray_SIZE(x)
-    for k in range(2):
+    for k in range(len(operands)):
         direct(&job.in_[k], <cnp.ndarray>operands[k])
     for k in range(len(params)):
         job.param[k] = params[k]
@@ -515,10 +526,17 @@ cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, 
         grad = empty_like(x) if grad is None else grad
         job.want |= FL_GRAD
         job.grad[0] = cnp.PyArray_DATA(<cnp.ndarray>grad)
+        if predictions == 2:
+            second = empty_like(x)
+            job.grad[1] = cnp.PyArray_DATA(<cnp.ndarray>second)
     run(table.elementwise, &job, (job.size + FL_BLOCK - 1) // FL_BLOCK, FL_BLOCK, &fold, NULL, table)
+    if fold.total.bad >= 0:
+        return None
     if kind != NONE:
         value = float64(fl_fold_sum(&fold) / <double>job.size if kind == MEAN else fl_fold_sum(&fold))
-    return (value, grad) if return_grad else value
+    if not return_grad:
+        return value
+    return value, (grad if predictions == 1 else (grad, second))
 
 
 cdef inline bint is_plain_labels(object x) noexcept:

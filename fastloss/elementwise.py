@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import as_array
 from ._call import Elementwise, elementwise, real_number
 
 __all__ = ["binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "l1_loss", "mse_loss"]
@@ -15,7 +14,7 @@ MSE = Elementwise("mse", weighted_mean=True)
 HUBER = Elementwise("huber")
 BCE_LOGITS = Elementwise("bce_logits")
 BCE_LOGITS_POS = Elementwise("bce_logits_pos", ("input", "target", "pos_weight"))
-GAUSSIAN_NLL = Elementwise("gaussian_nll", ("input", "target", "var"), (0, 2))
+GAUSSIAN_NLL = Elementwise("gaussian_nll", ("input", "target", "var"), (0, 2), per_row=(2,))
 
 
 def l1_loss(
@@ -308,24 +307,7 @@ def gaussian_nll_loss(
         raise ValueError(f"eps must not be negative, got {eps}")
     if not isinstance(full, bool):
         raise TypeError(f"full must be a bool, got {type(full).__name__}")
-    var, restore = _variance_per_row(input, var)
-    params = (eps, float(full))
-    if restore is None or not return_grad:
-        return elementwise(
-            GAUSSIAN_NLL, (input, target, var), params, reduction, return_grad, None, mask, grad_output, out, grad_out
-        )
-    if isinstance(grad_out, (tuple, list)) and len(grad_out) == 2 and getattr(grad_out[1], "shape", None) == restore:
-        grad_out = (grad_out[0], grad_out[1][..., None])
-    value, (g_input, g_var) = elementwise(
-        GAUSSIAN_NLL, (input, target, var), params, reduction, True, None, mask, grad_output, out, grad_out
-    )
-    return value, (g_input, g_var[..., 0])
-
-
-def _variance_per_row(input: Any, var: Any) -> tuple[Any, tuple[int, ...] | None]:
-    """`var` of the shape ``input.shape[:-1]`` gets a last axis of size 1 (torch's rule, which comes before
-    broadcasting); the second result is the shape to give its gradient back in, or None."""
-    x, v = as_array(input, "input"), as_array(var, "var")
-    if x.ndim == 0 or v.ndim != x.ndim - 1 or v.shape != x.shape[:-1] or v.ndim == 0:
-        return var, None
-    return v[..., None], v.shape
+    return elementwise(
+        GAUSSIAN_NLL, (input, target, var), (eps, float(full)), reduction, return_grad, None, mask, grad_output, out,
+        grad_out,
+    )  # fmt: skip

@@ -231,11 +231,12 @@ def digests(large: bool = False) -> dict[str, str]:
     found = {}
     for case in CASES:
         digest = hashlib.sha256()
-        shapes = [(3000, 101), (6, 11, 5000)] if large else shapes_of(case)
+        enough = [(3000, 101), (6, 11, 5000)] if case.rows else [(3000, 101)]
+        shapes = enough if large else shapes_of(case)
         for shape in shapes:
             for dtype in (np.float32, np.float64):
                 operands = case.operands(shape, dtype)
-                for reduction in REDUCTIONS:
+                for reduction in ("none", "mean") if large else REDUCTIONS:
                     digest.update(bits(case.call(operands, reduction=reduction)))
                     digest.update(bits(case.gradients(operands, reduction=reduction)))
         found[case.name] = digest.hexdigest()

@@ -128,12 +128,16 @@ def _rows(x: np.ndarray, target: np.ndarray, half: np.ndarray) -> tuple[list[np.
     """Exact results of (rows, classes), and twice their change to first order: dp_j/dx_k = p_j (1[j=k] - p_k)."""
     value, grad = softmax.cross_entropy(x[:, :, np.newaxis], target[:, np.newaxis])
     value, grad = value[:, 0], grad[:, :, 0]
-    one_hot = np.arange(x.shape[1]) == target[:, np.newaxis]
-    p = grad + one_hot
-    other = np.where(one_hot, -grad, 1 - p)
-    moved = np.sum(p * half, axis=1, keepdims=True) - p * half
-    slack = 2 * p * (other * half + np.maximum(moved, 0))
+    p = grad + (np.arange(x.shape[1]) == target[:, np.newaxis])
+    slack = 2 * p * (_others(p) * half + _others(p * half))
     return [value, *grad.T], [2 * np.sum(np.abs(grad) * half, axis=1), *slack.T]
+
+
+def _others(terms: np.ndarray) -> np.ndarray:
+    """The sum of each row's other terms, added up from both ends since a difference would lose small ones."""
+    right = np.cumsum(terms[:, :0:-1], axis=1)[:, ::-1]
+    left = np.cumsum(terms[:, :-1], axis=1)
+    return np.pad(left, [(0, 0), (1, 0)]) + np.pad(right, [(0, 0), (0, 1)])
 
 
 def _beyond(actual: np.ndarray, exact: np.ndarray, slack: np.ndarray) -> np.ndarray:
@@ -167,7 +171,7 @@ def _excess_double(case: Case, operands: dict, options: dict, actual: list[np.nd
 
 
 def exact_element(case: Case, arrays: list[np.ndarray], params: list[float], i: int) -> tuple[Numbers, Numbers]:
-    """[value, gradient per prediction] of element i, and twice the change of each when the inputs move by half an ulp."""
+    """[value, gradient per prediction] of element i, and twice the change of each when inputs move by half an ulp."""
     function = EXACT[case.kernel]
     at = [mpf(float(a[i])) for a in arrays]
     exact = function(*at, *map(mpf, params))
@@ -185,9 +189,12 @@ def _exact_row(row: np.ndarray, target: int) -> tuple[Numbers, Numbers]:
     half = [mpf(float(_spacing(x))) / 2 for x in row]
     grads = exact[1:]
     p = [g + 1 if k == target else g for k, g in enumerate(grads)]
-    moved = mpmath.fsum(q * h for q, h in zip(p, half, strict=True))
-    value = 2 * mpmath.fsum(abs(g) * h for g, h in zip(grads, half, strict=True))
-    return exact, [value, *(2 * q * ((1 - q) * h + moved - q * h) for q, h in zip(p, half, strict=True))]
+    slack = [2 * mpmath.fsum(abs(g) * h for g, h in zip(grads, half, strict=True))]
+    for k in range(len(row)):  # 1 - p_k as a sum: it may be far smaller than an ulp of 1
+        rest = [j for j in range(len(row)) if j != k]
+        moved = mpmath.fsum(p[j] * half[j] for j in rest)
+        slack.append(2 * p[k] * (mpmath.fsum(p[j] for j in rest) * half[k] + moved))
+    return exact, slack
 
 
 def _beyond_exactly(actual: float, exact: mpf, slack: mpf) -> float:
@@ -277,11 +284,14 @@ class _Draw:
             var, eps = np.abs(self.wide()), float(self.info.tiny) * 8
         elif self.kind == "subnormal":
             var = np.abs(self.subnormal())
-        else:  # the clamp, log(1), and where the gradient in var vanishes
+        else:  # the clamp, log(1), and where the gradient in var vanishes, or the value
             operands = {"input": self.normal(3), "target": self.normal()}
+            v = self.rng.uniform(0.01, 1, self.shape)
+            which = self.rng.integers(0, 4, self.shape)
+            zero = operands["target"] + np.sqrt(-v * np.log(v)) * self.rng.choice([-1, 1], self.shape)
+            operands["input"] = np.where(which == 3, zero, operands["input"])
             d = operands["input"].astype(self.dtype) - operands["target"].astype(self.dtype)
-            which = self.rng.integers(0, 3, self.shape)
-            var = np.choose(which, [self.near(eps), self.near(1.0), self.near(d * d)])
+            var = np.choose(which, [self.near(eps), self.near(1.0), self.near(d * d), self.near(v)])
         return {**operands, "var": np.abs(var)}, {"eps": eps, "full": bool(self.rng.integers(0, 2))}
 
     def logits(self) -> tuple[dict, dict]:
