@@ -56,7 +56,7 @@ def as_array(x: Any, name: str) -> Array:
         x = np.asarray(_convert(x, name))  # the base class: subclasses overload arithmetic
     if not _is_number(x.dtype):
         raise TypeError(f"{name} has dtype {x.dtype}, expected {EXPECTED}")
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def as_optional(x: Any, name: str) -> Array | None:

@@ -36,6 +36,7 @@ except ImportError as error:
         stacklevel=3,
     )
 
+
 def _check_backend(name: str, what: str) -> str:
     if name not in BACKENDS:
         raise ValueError(f"{what} must be 'native' or 'reference', got {name!r}")
@@ -80,7 +81,7 @@ def backend(name: Backend) -> Iterator[None]:
 
 
 def isas() -> dict[str, dict[str, bool]]:
-    """Instruction sets, the best first: whether each is compiled into this build and supported by this machine."""
+    """Instruction sets, the plainest first: whether each is compiled into this build and supported by this machine."""
     return native.isas() if native else {}
 
 
@@ -116,4 +117,3 @@ def show_config() -> None:
         print(f"{'isa':<10} {name}: {', '.join(words)}")
     print(f"parallel   {c['parallel']}")
     print(f"threads    {c['threads']} ({c['threads_from']}; usable CPUs {c['usable_cpus']})")
-

@@ -124,7 +124,7 @@ cdef extern from "fastloss.h" nogil:
 # ---- configuration ---------------------------------------------------------------------------------------------------
 
 def isas():
-    """name -> {"compiled": bool, "supported": bool}, the best one first."""
+    """name -> {"compiled": bool, "supported": bool}, the plainest one first."""
     found = {}
     cdef int i = 0
     while fl_isa_name(i) != NULL:

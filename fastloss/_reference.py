@@ -57,8 +57,9 @@ def elementwise(job: Job) -> tuple[float, int, int]:
     bad, operand = _first_outside(job, operands, counted)
     if bad >= 0:
         return 0.0, bad, operand
+    grads: tuple[Array, ...] = ()
     if job.spec.name == "identity":
-        value, grads = operands[0], ()
+        value = operands[0]
     else:
         value, grads, _ = getattr(definitions, job.spec.name)(*operands, *job.params)
     weight = np.ones(()) if job.weight is None else job.weight.astype(np.float64)

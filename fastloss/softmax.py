@@ -54,9 +54,9 @@ def cross_entropy(
     Notes
     -----
     float16, bfloat16, float32, float64 and integer logits are read as they are, in any layout. The working type is
-    float64 if `input` or `weight` is float64 or neither is floating, else float32; sums are float64. A loss near 0 keeps
-    its digits: the target is left out of the sum of exponentials. A row that holds nan, or all -inf, is nan; a target at
-    -inf costs inf. With nothing to average, the mean is nan and the gradient 0.
+    float64 if `input` or `weight` is float64 or neither is floating, else float32; sums are float64. A loss near 0
+    keeps its digits: the target is left out of the sum of exponentials. A row that holds nan, or all -inf, is nan; a
+    target at -inf costs inf. With nothing to average, the mean is nan and the gradient 0.
 
     Source: ``torch.nn.functional.cross_entropy``.
 
@@ -64,7 +64,7 @@ def cross_entropy(
     --------
     >>> import fastloss as fl
     >>> round(float(fl.cross_entropy([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [0, 1])), 6)
-    0.895494
+    0.895495
     """
     return _cross_entropy(
         input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out, grad_out

@@ -46,8 +46,8 @@ class Case:
     def operands(self, shape: Shape, dtype: Any = np.float64, seed: int = 0) -> Operands:
         """Seeded operands; floating-point ones are rounded to `dtype`, labels stay integers."""
         rng = np.random.default_rng([seed, *shape])
-        drawn = self.draw(rng, shape)
-        return {k: v if v.dtype.kind == "i" else np.asarray(v).astype(dtype) for k, v in drawn.items()}
+        drawn = {k: np.asarray(v) for k, v in self.draw(rng, shape).items()}
+        return {k: v if v.dtype.kind == "i" else v.astype(dtype) for k, v in drawn.items()}
 
     def call(self, operands: dict[str, Any], **options: Any) -> Any:
         """The loss of these operands with the case's options, and further ones."""

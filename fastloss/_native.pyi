@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Types of the compiled extension."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Array = NDArray[Any]
+
+def isas() -> dict[str, dict[str, bool]]: ...
+def chosen_isa() -> str: ...
+def losses() -> dict[str, tuple[int, int, int, int]]: ...
+def parallel_backend() -> str: ...
+def runtime_max_threads() -> int: ...
+def is_forked_child() -> bool: ...
+def affinity_cpus() -> int: ...
+def cgroup_cpus(root: str = "") -> float: ...
+def usable_cpus() -> int: ...
+def run_elementwise(
+    index: int,
+    real_size: int,
+    shape: tuple[int, ...],
+    operands: tuple[_Array, ...],
+    params: tuple[float, ...],
+    weight: _Array | None,
+    mask: _Array | None,
+    grad_output: _Array | None,
+    scale: float,
+    value: _Array | None,
+    grads: tuple[_Array | None, ...] | None,
+    grad_accs: tuple[NDArray[np.float64] | None, ...],
+    hess: _Array | None = None,
+) -> tuple[float, int, int]: ...
+def run_cross_entropy(
+    real_size: int,
+    logits: _Array,
+    class_axis: int,
+    target: _Array,
+    class_weight: _Array | None,
+    mask: _Array | None,
+    grad_output: _Array | None,
+    ignore_index: int,
+    scale: float,
+    value: _Array | None,
+    grad: _Array | None,
+    labels_only: bool = False,
+) -> tuple[float, float, int]: ...
+def elementwise(
+    spec: Any,
+    operands: tuple[Any, ...],
+    params: tuple[float, ...],
+    reduction: Any,
+    return_grad: Any,
+    weight: Any,
+    mask: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any,
+    ignore_index: Any,
+    reduction: Any,
+    class_axis: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
+def _choose_isa(name: str | None) -> None: ...
+def _connect(
+    backend: ContextVar[str],
+    general_elementwise: Callable[..., Any],
+    general_cross_entropy: Callable[..., Any],
+) -> None: ...
