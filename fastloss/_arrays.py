@@ -77,15 +77,18 @@ def is_weak(x: Any) -> bool:
 
 def working_dtype(*arrays: tuple[Any, Array | None]) -> np.dtype[Any]:
     """float64 if a floating operand is float64 or none is floating, else float32; from (as passed, as array) pairs."""
-    floating = [a for x, a in arrays if a is not None and not is_weak(x) and a.dtype.kind not in "biu"]
-    if any(a.dtype.itemsize == 8 for a in floating) or not floating:
-        return np.dtype(np.float64)
-    return np.dtype(np.float32)
+    floating = False
+    for x, a in arrays:
+        if a is not None and a.dtype.kind not in "biu" and not is_weak(x):
+            if a.dtype.itemsize == 8:
+                return np.dtype(np.float64)
+            floating = True
+    return np.dtype(np.float32 if floating else np.float64)
 
 
 def check_broadcast(a: Array | None, name: str, shape: tuple[int, ...], of: str = "input") -> None:
     """Refuse an operand that would enlarge the first one."""
-    if a is None or a.shape == shape:
+    if a is None or a.shape == shape or a.ndim == 0:
         return
     if a.ndim > len(shape) or any(n not in (1, m) for n, m in zip(a.shape[::-1], shape[::-1], strict=False)):
         raise ValueError(

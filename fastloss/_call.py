@@ -113,8 +113,12 @@ def scale_of(reduction: str, denominator: float) -> float:
 
 
 def reduced(total: float, reduction: str, denominator: float) -> np.float64:
-    with np.errstate(all="ignore"):
-        return np.float64(total) / np.float64(denominator) if reduction == "mean" else np.float64(total)
+    """IEEE division, without NumPy's warnings or Python's exception."""
+    if reduction != "mean":
+        return np.float64(total)
+    if denominator != 0:
+        return np.float64(total / denominator)
+    return np.float64(math.nan if total == 0 or math.isnan(total) else math.copysign(math.inf, total))
 
 
 def unwrap(a: Array) -> Any:

@@ -255,20 +255,23 @@ cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_s
     return 0
 
 
-cdef int dtype_code(cnp.ndarray a) except -1:
-    cdef cnp.dtype d = a.dtype
+cdef int dtype_code(cnp.ndarray a) noexcept:
+    """`_arrays` has let only these pass; what NumPy itself does not know is ml_dtypes' bfloat16."""
+    cdef cnp.dtype dtype = a.dtype
+    cdef char kind = dtype.kind
     cdef int size = cnp.PyArray_ITEMSIZE(a)
     cdef int log = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3
-    cdef str kind = chr(d.kind)
-    if kind == "b":
+    if kind == c"b":
         return FL_BOOL
-    if kind == "i":
+    if kind == c"i":
         return FL_INT8 + log
-    if kind == "u":
+    if kind == c"u":
         return FL_UINT8 + log
-    if kind == "f" and d.name != "bfloat16":
-        return FL_FLOAT16 if size == 2 else FL_FLOAT32 if size == 4 else FL_FLOAT64
-    return FL_BFLOAT16
+    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT16:
+        return FL_FLOAT16
+    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
+        return FL_FLOAT32
+    return FL_FLOAT64 if cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE else FL_BFLOAT16
 
 
 cdef int fill(fl_operand *op, cnp.ndarray a, int ndim, const Py_ssize_t *shape, int skip) except -1:

@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same calls in fastloss and in what people use otherwise. A peer that is not installed is left out.
+
+Each peer turns the operands of a cell into calls without arguments: "forward" (the mean loss), "gradient" (loss and
+gradients in fresh arrays), and for fastloss "grad_out" (gradients into arrays that exist). Conversions to a peer's own
+arrays are done before, outside of the measured time. The formulas are those that the peer's users write.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cells import Cell
+
+Calls = dict[str, Callable[[], Any]]
+
+OPERANDS = {
+    "gaussian_nll": ("input", "target", "var"),
+}
+PREDICTIONS = {
+    "gaussian_nll": ("input", "var"),
+}
+FUNCTIONS = {  # torch.nn.functional's names, and so ours
+    "l1": "l1_loss",
+    "mse": "mse_loss",
+    "huber": "huber_loss",
+    "bce_with_logits": "binary_cross_entropy_with_logits",
+    "gaussian_nll": "gaussian_nll_loss",
+    "cross_entropy": "cross_entropy",
+}
+
+
+def _positional(cell: Cell, operands: dict[str, Any]) -> list[Any]:
+    return [operands[name] for name in OPERANDS.get(cell.loss, ("input", "target"))]
+
+
+def _predictions(cell: Cell) -> tuple[str, ...]:
+    return PREDICTIONS.get(cell.loss, ("input",))
+
+
+class Fastloss:
+    """The package itself."""
+
+    name = "fastloss"
+
+    def __init__(self, threads: int) -> None:
+        import fastloss as fl
+
+        self.module = fl
+        self.version = fl.__version__
+        fl.set_num_threads(threads)
+
+    def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        function = getattr(self.module, FUNCTIONS[cell.loss])
+        args = _positional(cell, operands)
+        outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
+        grad_out = outs if len(outs) > 1 else outs[0]
+        return {
+            "forward": partial(function, *args),
+            "gradient": partial(function, *args, return_grad=True),
+            "grad_out": partial(function, *args, return_grad=True, grad_out=grad_out),
+        }
+
+
+class Torch:
+    """PyTorch, eager: torch.nn.functional and autograd."""
+
+    name = "torch"
+    module = "torch"
+
+    def __init__(self, threads: int) -> None:
+        import torch
+
+        self.torch = torch
+        self.version = torch.__version__
+        torch.set_num_threads(threads)
+
+    def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        function = getattr(self.torch.nn.functional, FUNCTIONS[cell.loss])
+        plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
+        leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
+        args = _positional(cell, {**plain, **dict(zip(_predictions(cell), leaves, strict=True))})
+        autograd = self.torch.autograd.grad
+
+        def gradient() -> Any:
+            value = function(*args)
+            return value.detach(), autograd(value, leaves)
+
+        return {"forward": partial(function, *_positional(cell, plain)), "gradient": gradient}
+
+
+class Jax:
+    """jax.jit on the CPU; cross entropy and the others as in optax."""
+
+    name = "jax"
+    module = "jax"
+
+    def __init__(self, threads: int) -> None:
+        import jax
+
+        self.jax = jax
+        self.version = jax.__version__
+        self.functions = _jax_functions(jax)
+
+    def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        jax = self.jax
+        jax.config.update("jax_enable_x64", cell.dtype == "float64")  # float32 cells keep its 32-bit labels
+        args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
+        function = self.functions[cell.loss]
+        value = jax.jit(function)
+        both = jax.jit(jax.value_and_grad(function, argnums=(0, 2) if cell.loss == "gaussian_nll" else (0,)))
+        ready = jax.block_until_ready
+        return {"forward": lambda: ready(value(*args)), "gradient": lambda: ready(both(*args))}
+
+
+def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
+    jnp = jax.numpy
+
+    def huber(x: Any, y: Any) -> Any:
+        a = jnp.abs(x - y)
+        c = jnp.minimum(a, 1.0)
+        return jnp.mean(0.5 * c**2 + (a - c))
+
+    def bce(x: Any, y: Any) -> Any:
+        return jnp.mean(-y * jax.nn.log_sigmoid(x) - (1.0 - y) * jax.nn.log_sigmoid(-x))
+
+    def gaussian(x: Any, y: Any, var: Any) -> Any:
+        v = jnp.maximum(var, 1e-6)
+        return jnp.mean(0.5 * (jnp.log(v) + (x - y) ** 2 / v))
+
+    def cross_entropy(x: Any, target: Any) -> Any:
+        at_target = jnp.take_along_axis(x, jnp.expand_dims(target, 1), axis=1).squeeze(1)
+        return jnp.mean(jax.nn.logsumexp(x, axis=1) - at_target)
+
+    return {
+        "l1": lambda x, y: jnp.mean(jnp.abs(x - y)),
+        "mse": lambda x, y: jnp.mean((x - y) ** 2),
+        "huber": huber,
+        "bce_with_logits": bce,
+        "gaussian_nll": gaussian,
+        "cross_entropy": cross_entropy,
+    }
+
+
+class Numpy:
+    """Plain NumPy expressions; always one thread."""
+
+    name = "numpy"
+    module = "numpy"
+
+    def __init__(self, threads: int) -> None:
+        self.version = np.__version__
+
+    def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        args = _positional(cell, operands)
+        value, gradient = NUMPY[cell.loss]
+        return {"forward": partial(value, *args), "gradient": partial(gradient, *args)}
+
+
+def _np_l1(x: Any, y: Any) -> Any:
+    return np.mean(np.abs(x - y))
+
+
+def _np_l1_grad(x: Any, y: Any) -> Any:
+    d = x - y
+    return np.mean(np.abs(d)), (np.sign(d) / d.dtype.type(d.size),)
+
+
+def _np_mse(x: Any, y: Any) -> Any:
+    return np.mean(np.square(x - y))
+
+
+def _np_mse_grad(x: Any, y: Any) -> Any:
+    d = x - y
+    return np.mean(np.square(d)), (d * d.dtype.type(2 / d.size),)
+
+
+def _np_huber(x: Any, y: Any) -> Any:
+    a = np.abs(x - y)
+    c = np.minimum(a, 1)
+    return np.mean(c * (a - 0.5 * c))
+
+
+def _np_huber_grad(x: Any, y: Any) -> Any:
+    d = x - y
+    c = np.clip(d, -1, 1)
+    return np.mean(c * (d - 0.5 * c)), (c / d.dtype.type(d.size),)
+
+
+def _np_bce(x: Any, y: Any) -> Any:
+    return np.mean(np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x))))
+
+
+def _np_bce_grad(x: Any, y: Any) -> Any:
+    z = np.exp(-np.abs(x))
+    sigmoid = np.where(x >= 0, 1, z) / (1 + z)
+    return np.mean(np.maximum(x, 0) - x * y + np.log1p(z)), ((sigmoid - y) / x.dtype.type(x.size),)
+
+
+def _np_gaussian(x: Any, y: Any, var: Any) -> Any:
+    v = np.maximum(var, var.dtype.type(1e-6))
+    return np.mean(0.5 * (np.log(v) + np.square(x - y) / v))
+
+
+def _np_gaussian_grad(x: Any, y: Any, var: Any) -> Any:
+    v, d = np.maximum(var, var.dtype.type(1e-6)), x - y
+    q = d / v
+    n = x.dtype.type(x.size)
+    return np.mean(0.5 * (np.log(v) + d * q)), (q / n, 0.5 * (1 / v - q * q) / n)
+
+
+def _np_cross_entropy(x: Any, target: Any) -> Any:
+    shifted = x - x.max(axis=1, keepdims=True)
+    at_target = np.take_along_axis(shifted, np.expand_dims(target, 1), axis=1)
+    return np.mean(np.log(np.exp(shifted).sum(axis=1, keepdims=True)) - at_target)
+
+
+def _np_cross_entropy_grad(x: Any, target: Any) -> Any:
+    shifted = x - x.max(axis=1, keepdims=True)
+    labels = np.expand_dims(target, 1)
+    at_target = np.take_along_axis(shifted, labels, axis=1)
+    p = np.exp(shifted)
+    total = p.sum(axis=1, keepdims=True)
+    p /= total
+    np.put_along_axis(p, labels, np.take_along_axis(p, labels, axis=1) - 1, axis=1)
+    p /= x.dtype.type(target.size)
+    return np.mean(np.log(total) - at_target), (p,)
+
+
+NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "l1": (_np_l1, _np_l1_grad),
+    "mse": (_np_mse, _np_mse_grad),
+    "huber": (_np_huber, _np_huber_grad),
+    "bce_with_logits": (_np_bce, _np_bce_grad),
+    "gaussian_nll": (_np_gaussian, _np_gaussian_grad),
+    "cross_entropy": (_np_cross_entropy, _np_cross_entropy_grad),
+}
+
+
+class Numba:
+    """Loops compiled by numba with fastmath over all threads; elementwise losses and rows of classes."""
+
+    name = "numba"
+    module = "numba"
+
+    def __init__(self, threads: int) -> None:
+        import numba
+
+        self.numba = numba
+        self.version = numba.__version__
+        numba.set_num_threads(threads)
+        self.functions = _numba_functions(numba)
+
+    def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if len(cell.shape) > 2:
+            return {}
+        args = _positional(cell, operands)
+        value, gradient = self.functions[cell.loss]
+        if cell.loss == "gaussian_nll":
+            return {"forward": partial(value, *args), "gradient": partial(gradient, *args)}
+        return {
+            "forward": partial(value, *args),
+            "gradient": lambda: _one_gradient(gradient(*args)),
+        }
+
+
+def _one_gradient(result: Any) -> Any:
+    return result[0], (result[1],)
+
+
+def _numba_functions(numba: Any) -> dict[str, tuple[Callable[..., Any], Callable[..., Any]]]:
+    prange = numba.prange
+    parallel = numba.njit(parallel=True, fastmath=True)
+    inline = numba.njit(fastmath=True, inline="always")
+
+    def loops(value_of: Any, gradient_of: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        @parallel
+        def value(x: Any, y: Any) -> Any:
+            total = 0.0
+            for i in prange(x.size):
+                total += value_of(x[i], y[i])
+            return total / x.size
+
+        @parallel
+        def both(x: Any, y: Any) -> Any:
+            total = 0.0
+            g = np.empty_like(x)
+            for i in prange(x.size):
+                total += value_of(x[i], y[i])
+                g[i] = gradient_of(x[i], y[i]) / np.float32(x.size)
+            return total / x.size, g
+
+        return value, both
+
+    @parallel
+    def gaussian(x: Any, y: Any, var: Any) -> Any:
+        total = 0.0
+        for i in prange(x.size):
+            v = max(var[i], np.float32(1e-6))
+            d = x[i] - y[i]
+            total += np.float32(0.5) * (np.log(v) + d * d / v)
+        return total / x.size
+
+    @parallel
+    def gaussian_both(x: Any, y: Any, var: Any) -> Any:
+        total = 0.0
+        g, h = np.empty_like(x), np.empty_like(x)
+        n = np.float32(x.size)
+        for i in prange(x.size):
+            v = max(var[i], np.float32(1e-6))
+            d = x[i] - y[i]
+            q = d / v
+            total += np.float32(0.5) * (np.log(v) + d * q)
+            g[i] = q / n
+            h[i] = np.float32(0.5) * (np.float32(1) / v - q * q) / n
+        return total / x.size, (g, h)
+
+    @parallel
+    def rows(x: Any, target: Any) -> Any:
+        total = 0.0
+        for r in prange(x.shape[0]):
+            row = x[r]
+            top = row.max()
+            s = np.float32(0)
+            for c in range(row.size):
+                s += np.exp(row[c] - top)
+            total += np.log(s) + top - row[target[r]]
+        return total / x.shape[0]
+
+    @parallel
+    def rows_both(x: Any, target: Any) -> Any:
+        total = 0.0
+        g = np.empty_like(x)
+        n = np.float32(x.shape[0])
+        for r in prange(x.shape[0]):
+            row = x[r]
+            top = row.max()
+            s = np.float32(0)
+            for c in range(row.size):
+                g[r, c] = np.exp(row[c] - top)
+                s += g[r, c]
+            for c in range(row.size):
+                g[r, c] /= s * n
+            g[r, target[r]] -= np.float32(1) / n
+            total += np.log(s) + top - row[target[r]]
+        return total / x.shape[0], g
+
+    one, half = np.float32(1), np.float32(0.5)
+    return {
+        "l1": loops(inline(lambda x, y: abs(x - y)), inline(lambda x, y: np.sign(x - y))),
+        "mse": loops(inline(lambda x, y: (x - y) * (x - y)), inline(lambda x, y: np.float32(2) * (x - y))),
+        "huber": loops(
+            inline(lambda x, y: min(abs(x - y), one) * (abs(x - y) - half * min(abs(x - y), one))),
+            inline(lambda x, y: min(max(x - y, -one), one)),
+        ),
+        "bce_with_logits": loops(
+            inline(lambda x, y: max(x, np.float32(0)) - x * y + np.log1p(np.exp(-abs(x)))),
+            inline(lambda x, y: one / (one + np.exp(-x)) - y),
+        ),
+        "gaussian_nll": (gaussian, gaussian_both),
+        "cross_entropy": (rows, rows_both),
+    }
+
+
+PEERS = {peer.name: peer for peer in (Torch, Jax, Numpy, Numba)}
+
+
+def installed(names: list[str], threads: int) -> tuple[list[Any], list[str]]:
+    """The peers of these names that can be imported, and the names of those that cannot."""
+    found, missing = [], []
+    for name in names:
+        if name not in PEERS:
+            raise ValueError(f"unknown peer {name!r}; there are {', '.join(PEERS)}")
+        if importlib.util.find_spec(PEERS[name].module) is None:
+            missing.append(name)
+        else:
+            found.append(PEERS[name](threads))
+    return found, missing
+
+
+def flat(result: Any) -> list[np.ndarray]:
+    """Value and gradients of any peer's result as arrays."""
+    if isinstance(result, (tuple, list)):
+        return [a for part in result for a in flat(part)]
+    return [np.asarray(result)]
+
+
+def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
+    """A comparison of speed means something only between calls that compute the same."""
+    parts, expected_parts = flat(result), flat(expected)
+    if len(parts) != len(expected_parts):
+        raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
+    for part, wanted in zip(parts, expected_parts, strict=True):
+        # In the mean, since libraries choose different subgradients at the few elements where x = y.
+        difference, scale = (float(np.mean(np.abs(a), dtype=np.float64)) for a in (part - wanted, wanted))
+        if not difference <= 1e-3 * scale:
+            raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From measured cells to ratios, geometric means, floors and Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from cells import FLOORS, GROUPS
+
+MODES = ("forward", "gradient")
+TITLES = {"small": "small", "in-cache": "in cache", "beyond-cache": "beyond cache"}
+LOST = 0.97  # a paired median below this, with both quartiles below 1, is a loss
+README_CELLS = (
+    "mse 100",
+    "cross_entropy 32x10",
+    "l1 1M",
+    "mse 1M",
+    "huber 1M",
+    "bce_with_logits 1M",
+    "gaussian_nll 1M",
+    "cross_entropy 1024x1000",
+    "mse 16M",
+    "bce_with_logits 16M",
+    "cross_entropy 512x50257",
+    "cross_entropy 100000x10",
+    "cross_entropy 8x21x128x128",
+)
+
+
+def ratio(cell: dict[str, Any], mode: str, peer: str) -> float | None:
+    """Paired median of a peer's time over ours, or None if it was not measured."""
+    found = cell["modes"].get(mode, {}).get(peer, {}).get("ratio")
+    return None if found is None else float(found["median"])
+
+
+def geometric_means(cells: list[dict[str, Any]], peers: list[str]) -> dict[str, Any]:
+    """Of the paired medians, per class of cells and never over a mix of them."""
+    means: dict[str, Any] = {}
+    for group in GROUPS:
+        for mode in MODES:
+            for peer in peers:
+                found = [r for c in cells if c["group"] == group and (r := ratio(c, mode, peer)) is not None]
+                if found:
+                    mean = math.exp(sum(map(math.log, found)) / len(found))
+                    means.setdefault(group, {}).setdefault(mode, {})[peer] = mean
+    return means
+
+
+def losses(cells: list[dict[str, Any]], peers: list[str]) -> list[dict[str, Any]]:
+    """Cells in which a peer is ahead of us beyond the spread of the rounds."""
+    lost = []
+    for cell in cells:
+        for mode in MODES:
+            for peer in peers:
+                found = cell["modes"].get(mode, {}).get(peer, {}).get("ratio")
+                if found and found["median"] < LOST and found["high"] < 1:
+                    lost.append({"cell": cell["name"], "mode": mode, "peer": peer, "ratio": found})
+    return lost
+
+
+def floors(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each floor asks for, what was measured, and whether that is enough."""
+    by_name = {cell["name"]: cell for cell in cells}
+    found = []
+    for floor in FLOORS:
+        cell = by_name.get(floor.cell)
+        if cell is None:
+            continue
+        if floor.microseconds is not None:
+            measured: float | None = cell["modes"][floor.mode]["fastloss"]["us"]["median"]
+            passed = measured is not None and measured <= floor.microseconds
+            asked = f"<= {floor.microseconds} us"
+        else:
+            measured = ratio(cell, floor.mode, "torch")
+            passed = measured is not None and floor.ratio is not None and measured >= floor.ratio
+            asked = f">= {floor.ratio}x torch"
+        if measured is not None:
+            found.append(
+                {"cell": floor.cell, "mode": floor.mode, "asked": asked, "measured": measured, "passed": passed}
+            )
+    return found
+
+
+# ---- Markdown --------------------------------------------------------------------------------------------------------
+
+
+def digits(x: float) -> str:
+    """Three significant digits."""
+    return f"{x:.3g}" if x < 100 else f"{x:.0f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def _ratio_text(cell: dict[str, Any], mode: str, peer: str, spread: bool) -> str:
+    found = cell["modes"].get(mode, {}).get(peer, {}).get("ratio")
+    if found is None:
+        return ""
+    text = f"{digits(found['median'])}x"
+    return text + f" ({digits(found['low'])}–{digits(found['high'])})" if spread else text
+
+
+def _us(cell: dict[str, Any], mode: str) -> float:
+    return float(cell["modes"][mode]["fastloss"]["us"]["median"])
+
+
+def conditions(run: dict[str, Any]) -> str:
+    """Where, when and how a run was made."""
+    m, versions = run["machine"], run["versions"]
+    lines = [
+        f"{m['processor']}, {m['cpus']} CPUs, instruction set {m['isa']}, {run['threads']} "
+        f"thread{'s' if run['threads'] > 1 else ''}, {run['date']}. ",
+        ", ".join(f"{name} {version}" for name, version in versions.items()) + ". ",
+        f"Paired medians of interleaved rounds with hot caches ({run['rounds']} rounds at most); a ratio is the peer's "
+        "time over ours, so above 1 we are ahead.",
+    ]
+    return "".join(lines)
+
+
+def lost_lines(run: dict[str, Any]) -> str:
+    if not run["losses"]:
+        return ""
+    lines = ["**Cells that we lose** (paired median below 0.97, quartiles below 1):\n"]
+    for lost in run["losses"]:
+        r = lost["ratio"]
+        lines.append(
+            f"- {lost['cell']}, {lost['mode']}: {digits(r['median'])}x of {lost['peer']} "
+            f"({digits(r['low'])}–{digits(r['high'])})"
+        )
+    return "\n".join(lines) + "\n\n"
+
+
+def full_table(run: dict[str, Any]) -> str:
+    """Every cell with quartiles of the ratios."""
+    peers = run["peers"]
+    text = ""
+    for group in GROUPS:
+        cells = [c for c in run["cells"] if c["group"] == group]
+        if not cells:
+            continue
+        text += f"### {TITLES[group].capitalize()}\n\n"
+        head = ["forward", "us", "ns per element", *peers, "of C read"]
+        rows = []
+        for c in cells:
+            share = c["modes"]["forward"].get("share_of_read")
+            us = _us(c, "forward")
+            rows.append(
+                [c["name"], digits(us), digits(us * 1e3 / c["elements"])]
+                + [_ratio_text(c, "forward", p, True) for p in peers]
+                + [f"{share:.0%}" if share else ""]
+            )
+        text += table(head, rows) + "\n"
+        head = ["with gradient", "us", "ns per element", *peers, "us into grad_out"]
+        rows = []
+        for c in cells:
+            us = _us(c, "gradient")
+            rows.append(
+                [c["name"], digits(us), digits(us * 1e3 / c["elements"])]
+                + [_ratio_text(c, "gradient", p, True) for p in peers]
+                + [digits(_us(c, "grad_out"))]
+            )
+        text += table(head, rows) + "\n"
+    return text
+
+
+def means_table(run: dict[str, Any]) -> str:
+    rows = []
+    for group in GROUPS:
+        for mode in MODES:
+            found = run["geometric_means"].get(group, {}).get(mode)
+            if found:
+                rows.append(
+                    [f"{TITLES[group]}, {'with gradient' if mode == 'gradient' else mode}"]
+                    + [f"{digits(found[p])}x" if p in found else "" for p in run["peers"]]
+                )
+    return table(["geometric mean", *run["peers"]], rows) + "\n" if run["peers"] else ""
+
+
+def floors_table(run: dict[str, Any]) -> str:
+    rows = [
+        [f"{f['cell']}, {f['mode']}", f["asked"], digits(f["measured"]), "yes" if f["passed"] else "**no**"]
+        for f in run["floors"]
+    ]
+    return table(["floor", "asked", "measured", "met"], rows) + "\n" if rows else ""
+
+
+def markdown(runs: list[dict[str, Any]]) -> str:
+    """Everything that was measured, a section per number of threads."""
+    text = ""
+    for run in runs:
+        text += f"## {run['threads']} thread{'s' if run['threads'] > 1 else ''}\n\n{conditions(run)}\n\n"
+        text += "".join(f"- {note}\n" for note in run["notes"]) + "\n"
+        text += lost_lines(run) + means_table(run) + floors_table(run) + full_table(run)
+    return text
+
+
+PERFORMANCE_HEAD = """# Performance
+
+Written by `{command}`. Inputs are drawn as in `tests/cases.py`; the cells are frozen in `benchmarks/cells.py`, what is
+called in `benchmarks/peers.py`. *with gradient* allocates its gradients in every call, as the peers do; *into grad_out*
+writes into arrays that exist. *of C read* is the time of a C loop that only reads the same arrays, best of 20, over
+our best. Quartiles of the paired ratios stand in brackets.
+
+"""
+
+
+def small_table(run: dict[str, Any]) -> str:
+    """A dozen rows for the README."""
+    cells = {c["name"]: c for c in run["cells"]}
+    peers = run["peers"]
+    head = ["", "fastloss us", *(f"/ {p}" for p in peers), "with gradient us", *(f"/ {p}" for p in peers)]
+    rows = []
+    for name in README_CELLS:
+        if name in cells:
+            c = cells[name]
+            row = [name.replace("_", " "), digits(_us(c, "forward"))]
+            row += [_ratio_text(c, "forward", p, False) for p in peers]
+            row += [digits(_us(c, "gradient"))] + [_ratio_text(c, "gradient", p, False) for p in peers]
+            rows.append(row)
+    return table(head, rows)
+
+
+def readme_part(run: dict[str, Any], command: str) -> str:
+    return (
+        f"{conditions(run)}\n\n{lost_lines(run)}{small_table(run)}\n"
+        f"Every cell, with quartiles: [docs/performance.md](docs/performance.md). Measure here: `{command}`.\n"
+    )
+
+
+def write_readme(path: Path, part: str) -> bool:
+    """Replace what stands between the two markers; False if they are not there."""
+    pattern = re.compile(r"(<!-- benchmark:start -->\n).*?(<!-- benchmark:end -->)", re.DOTALL)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    replaced, n = pattern.subn(lambda m: m[1] + part + m[2], text)
+    if n:
+        path.write_text(replaced, encoding="utf-8")
+    return bool(n)
