@@ -23,7 +23,7 @@ deep: build ## all 2^32 float32 inputs of the vector maths, long searches by Hyp
 	FASTLOSS_DEEP=1 HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q
 
 bench: build
-	$(PYTHON) -m benchmarks
+	$(PYTHON) benchmarks/run.py
 
 sanitize: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of its own
 	bash .ci/sanitize.sh

@@ -53,7 +53,7 @@ def measure(contestants: dict[Any, Callable[[], Any]], budget: float, rounds: in
 
     Every burst is preceded by a pause, in which the previous contestant's threads go to sleep, and by calls that are
     not timed, which bring data and threads back: caches are hot as far as the data fit. At most `rounds` rounds, and no
-    new one after `budget` seconds unless there are fewer than five.
+    new one after `budget` seconds unless there are fewer than three.
     """
     calls = {key: calls_per_burst(call) for key, call in contestants.items()}
     times: dict[Any, list[float]] = {key: [] for key in contestants}
@@ -62,7 +62,7 @@ def measure(contestants: dict[Any, Callable[[], Any]], budget: float, rounds: in
     gc.disable()
     try:
         for k in range(rounds):
-            if k >= 5 and time.perf_counter() - started > budget:
+            if k >= 3 and time.perf_counter() - started > budget:
                 break
             for key in list(contestants)[:: -1 if k % 2 else 1]:
                 time.sleep(SETTLE_SECONDS)

@@ -20,6 +20,7 @@ from typing import Any
 import report
 
 ROOT = Path(__file__).resolve().parents[1]
+READ_BYTES = 100e6  # below, a second read would find much in the caches
 DEFAULT_PEERS = "torch,jax,numpy"
 
 
@@ -42,7 +43,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def limit_threads(n: int) -> None:
     """Before NumPy and the peers are imported: what can be limited only by the environment."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "PJRT_NPROC", "NPROC"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "PJRT_NPROC",
+        "NPROC",
+    ):
         os.environ[name] = str(n)
     if n == 1:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
@@ -109,8 +117,8 @@ def measure_cell(cell: Any, ours: Any, peers: list[Any], read: Any, budget: floa
         if mode == "forward" and cell.group != "small":
             entry["busy_cores"] = round(measure.busy_cores(contestants[mode, name]), 2)
         modes.setdefault(mode, {})[name] = entry
-    if cell.group == "beyond-cache":
-        arrays = [a for a in operands.values() if a.dtype.kind == "f"]
+    arrays = [a for a in operands.values() if a.dtype.kind == "f"]
+    if sum(a.nbytes for a in arrays) >= READ_BYTES:
         seconds = read.best(arrays)
         if seconds is not None:
             best = modes["forward"]["fastloss"]["us"]["best"]
@@ -135,7 +143,7 @@ def run_here(options: argparse.Namespace) -> dict[str, Any]:
     found, missing = peers.installed([p for p in options.peers.split(",") if p], threads)
     read = measure.MemoryRead(threads)
     rounds, budget = (7, 1.0) if options.quick else (25, 5.0)
-    measured = []
+    measured, load = [], other_load()
     with progress(len(chosen)) as advance:
         for cell in chosen:
             advance(cell.name)
@@ -145,13 +153,19 @@ def run_here(options: argparse.Namespace) -> dict[str, Any]:
     versions = {"fastloss": ours.version, "Python": platform.python_version(), "numpy": np.__version__}
     versions.update({peer.name: peer.version for peer in found})
     return {
-        "machine": {"processor": processor(), "cpus": os.cpu_count(), "isa": config["isa"], "system": platform.system()},
+        "machine": {
+            "processor": processor(),
+            "cpus": os.cpu_count(),
+            "isa": config["isa"],
+            "system": platform.system(),
+        },
         "threads": threads,
         "date": datetime.date.today().isoformat(),
+        "load": load,
         "versions": versions,
         "rounds": rounds,
         "peers": names,
-        "notes": notes(names, missing, read.library is not None),
+        "notes": notes(names, missing, read.library is not None, load),
         "geometric_means": report.geometric_means(measured, names),
         "losses": report.losses(measured, names),
         "floors": report.floors(measured),
@@ -159,8 +173,19 @@ def run_here(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def notes(names: list[str], missing: list[str], can_read: bool) -> list[str]:
-    found = ["Before each burst of calls there is a pause, so that the previous library's spinning threads are asleep."]
+def other_load() -> float:
+    """Processes that ran beside us during the last minute, on average."""
+    return round(os.getloadavg()[0], 2)
+
+
+def notes(names: list[str], missing: list[str], can_read: bool, load: float) -> list[str]:
+    found = []
+    if load > 0.25 * (os.cpu_count() or 1):
+        found.append(f"**The machine was busy with other work** (load average {load} before the start): calls of several "
+                     "threads then wait for a processor, ours and others' alike.")  # fmt: skip
+    found += [
+        "Before each burst of calls there is a pause, so that the previous library's spinning threads are asleep."
+    ]
     if "jax" in names:
         found.append("jax has no call that sets its threads: PJRT_NPROC and XLA_FLAGS limit its pool, which leaves its "
                      "dispatching thread; the JSON holds the processor time that every contestant used.")  # fmt: skip

@@ -47,9 +47,12 @@ FL_INLINE float float_from_half(uint16_t half) {
     return float_from_bits(bits | sign);
 }
 
+/* 1 for any byte but 0, as arithmetic: a comparison of bytes does not vectorise into reals. */
+FL_INLINE int32_t truth(uint8_t byte) { return ((int32_t)byte + 255) >> 8; }
+
 FL_INLINE real decode(const char *p, int dtype, int swapped) {
     switch (dtype) {
-    case FL_BOOL: return (real)(*p != 0);
+    case FL_BOOL: return (real)truth((uint8_t)*p);
     case FL_INT8: return (real)(int8_t)*p;
     case FL_UINT8: return (real)(uint8_t)*p;
     case FL_INT16: return (real)(int16_t)read16(p, swapped);

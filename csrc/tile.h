@@ -41,7 +41,7 @@ static void tile_multiply(real *restrict v, const real *restrict factor, ptrdiff
 static void tile_mask(real *restrict v, const real *restrict mask, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) v[i] = mask[i] != 0 ? v[i] : 0;
+    for (ptrdiff_t i = 0; i < n; i++) v[i] = r_where(mask[i] != 0, v[i], 0);
 }
 
 /* Zero the lanes that only pad v[n] to whole lanes. */

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import mmap
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,7 +48,7 @@ class Fence:
     def empty(self, shape: Shape, dtype: Any, side: str, gap: int = 0) -> np.ndarray:
         """An array whose last byte, or first, stands `gap` bytes away from the unreadable page."""
         dtype = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.intp)) * dtype.itemsize
+        size = math.prod(shape) * dtype.itemsize
         assert size + gap <= self.bytes.size, "the fenced memory is too small for this shape"
         start = self.bytes.size - size - gap if side == "behind" else gap
         return self.bytes[start : start + size].view(dtype).reshape(shape)
@@ -136,13 +138,13 @@ class Yard:
 
     def __init__(self, layout: Layout, side: str) -> None:
         self.layout, self.side = layout, side
-        self.fences: dict[str, Fence] = {}
+        self.fences: defaultdict[str, Fence] = defaultdict(Fence)
 
     def put(self, name: str, a: np.ndarray) -> np.ndarray:
-        return self.layout(self.fences.setdefault(name, Fence()), a, self.side)
+        return self.layout(self.fences[name], a, self.side)
 
     def output(self, name: str, shape: Shape, dtype: Any) -> np.ndarray:
-        return self.fences.setdefault(name, Fence()).empty(shape, dtype, self.side)
+        return self.fences[name].empty(shape, dtype, self.side)
 
 
 def result_type(operands: Operands) -> np.dtype:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Calls leave nothing behind, refused ones included; and mapped files are not copied (test_operands.py has the rest)."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+LEAKS = """
+import ctypes, gc, json, sys
+import numpy as np
+import fastloss as fl
+from cases import CASES
+
+class Info(ctypes.Structure):  # of glibc's malloc
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Info
+
+def held():
+    '''Bytes that C's malloc has given out, and blocks that Python's allocator has.'''
+    gc.collect()
+    info = mallinfo2()
+    return info.uordblks + info.hblkhd, sys.getallocatedblocks()
+
+def refused(case, operands, **options):
+    try:
+        case.call(operands, **options)
+    except (ValueError, TypeError, IndexError):
+        return
+    raise AssertionError(f"{case.name}: not refused")
+
+def calls_of(case):
+    '''Every way through: fast and general path, staged gradients, each kind of refusal.'''
+    shape = (6, 5)
+    operands = case.operands(shape, np.float32)
+    half = {k: a.astype(np.float16) if a.dtype.kind == "f" else a for k, a in operands.items()}
+    bad = {**operands, "target": operands["target"] + 99} if case.rows else {**operands, "target": np.ones(7)}
+    mask = np.ones(case.loss_shape(shape), bool)
+    large = case.operands((600, 500), np.float32)
+    yield 1, lambda: case.call(operands)
+    yield 1, lambda: case.gradients(operands, reduction="none")
+    yield 1, lambda: case.gradients(half, mask=mask, grad_output=2.0)
+    yield 1, lambda: refused(case, bad)
+    yield 1, lambda: refused(case, bad, reduction="none", return_grad=True)
+    yield 1, lambda: refused(case, operands, reduction="median")
+    yield 1, lambda: refused(case, {**operands, "input": "text"})
+    yield 1, lambda: refused(case, operands, mask=np.ones(3, bool))
+    yield 1, lambda: refused(case, operands, reduction="none", out=np.empty(3))
+    if case.function == "gaussian_nll_loss":
+        yield 1, lambda: refused(case, {**operands, "var": -operands["var"]})
+        scalar = {**operands, "var": np.float32(1)}
+        yield 1, lambda: case.gradients(scalar)
+    yield 100, lambda: case.gradients(large)  # several blocks, and threads
+
+N = 1000
+for case in CASES:
+    ways = list(calls_of(case))
+    for count in (N // 10, N):  # the first time around fills caches
+        before = held()
+        for rarely, call in ways:
+            for _ in range(count // rarely):
+                call()
+        after = held()
+    calls = sum(count // rarely for rarely, _ in ways)
+    print(json.dumps([case.name, calls, after[0] - before[0], after[1] - before[1]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc's malloc")
+def test_calls_and_refusals_leave_nothing_behind(run_python):
+    """About 10^4 calls per case: below one byte per call."""
+    import json
+
+    result = run_python(LEAKS, OPENBLAS_NUM_THREADS="1")
+    if "mallinfo2" in result.stderr:
+        pytest.skip("this C library has no mallinfo2")
+    assert result.returncode == 0, result.stderr
+    for line in result.stdout.splitlines():
+        print(line)
+        name, calls, held, blocks = json.loads(line)
+        assert calls > 9000 and held < calls and blocks < calls / 32, line
+
+
+MAPPED = """
+import resource, sys
+import numpy as np
+import fastloss as fl
+
+def data():  # private writable memory; pages of a mapped file are no part of it
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmData:")) * 1024
+
+n = 8192
+x = np.memmap(sys.argv[1], np.dtype(sys.argv[2]), "w+", shape=(n, n))  # a sparse file: its pages read as zeros
+y = x.T
+fl.mse_loss(np.zeros((999, 99), np.float32), 0.0)  # start the threads
+soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (data() + 32 * 2**20, hard))
+assert fl.mse_loss(x, 0.5) == 0.25
+assert fl.huber_loss(x[:1024], y[:1024], mask=np.ones(n, bool)) == 0
+value, grad = fl.cross_entropy(x[:256], np.zeros(256, np.uint8), return_grad=True)
+assert abs(value - np.log(n)) < 1e-6
+try:
+    x + 1
+except MemoryError:
+    print("a copy is refused")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits private memory only, as Linux does")
+@pytest.mark.parametrize("dtype", ["f2", "f4"])
+def test_mapped_files_are_not_copied(run_python, tmp_path, dtype):
+    """With 32 MB to spare, 64 million elements of a mapped file are read; one copy of them would not fit."""
+    program = f"import sys; sys.argv[1:] = [{str(tmp_path / 'x')!r}, {dtype!r}]\n{MAPPED}"
+    result = run_python(program, OPENBLAS_NUM_THREADS="1")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "a copy is refused\n"
