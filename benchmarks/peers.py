@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
 from cells import Cell
 
 Calls = dict[str, Callable[[], Any]]

@@ -84,6 +84,12 @@ def floors(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def disturbed_share(cells: list[dict[str, Any]]) -> float:
+    """Part of all timings during which other processes took our processors, retries notwithstanding."""
+    entries = [e for c in cells for mode in c["modes"].values() for e in mode.values() if isinstance(e, dict)]
+    return sum(e["disturbed"] for e in entries) / max(1, sum(e["us"]["rounds"] for e in entries))
+
+
 # ---- Markdown --------------------------------------------------------------------------------------------------------
 
 

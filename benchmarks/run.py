@@ -29,7 +29,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count() or 1], metavar="N",
                         help="threads of everybody; several numbers are measured one after the other")  # fmt: skip
     parser.add_argument("--cells", nargs="+", default=[], metavar="WORD",
-                        help="only cells whose class (small, in-cache, beyond-cache), loss or name matches")  # fmt: skip
+                        help="only cells of this class (small, in-cache, beyond-cache), loss or name")  # fmt: skip
     parser.add_argument("--peers", default=DEFAULT_PEERS, help=f"of torch, jax, numpy, numba; default {DEFAULT_PEERS}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a rough answer within two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -107,10 +107,13 @@ def measure_cell(cell: Any, ours: Any, peers: list[Any], read: Any, budget: floa
         for mode, call in peer.calls(cell, operands).items():
             check_agreement(f"{peer.name} ({mode})", cell, call(), calls[mode]())
             contestants[mode, peer.name] = call
-    times = measure.measure(contestants, budget, rounds)
+    times, disturbed = measure.measure(contestants, budget, rounds)
     modes: dict[str, Any] = {}
     for (mode, name), seconds in times.items():
-        entry: dict[str, Any] = {"us": measure.quartiles([1e6 * s for s in seconds])}
+        entry: dict[str, Any] = {
+            "us": measure.quartiles([1e6 * s for s in seconds]),
+            "disturbed": disturbed[mode, name],
+        }
         if name != "fastloss":
             paired = zip(seconds, times[mode, "fastloss"], strict=True)
             entry["ratio"] = measure.quartiles([theirs / ours for theirs, ours in paired])
@@ -165,7 +168,7 @@ def run_here(options: argparse.Namespace) -> dict[str, Any]:
         "versions": versions,
         "rounds": rounds,
         "peers": names,
-        "notes": notes(names, missing, read.library is not None, load),
+        "notes": notes(names, missing, read.library is not None, load, report.disturbed_share(measured)),
         "geometric_means": report.geometric_means(measured, names),
         "losses": report.losses(measured, names),
         "floors": report.floors(measured),
@@ -178,14 +181,14 @@ def other_load() -> float:
     return round(os.getloadavg()[0], 2)
 
 
-def notes(names: list[str], missing: list[str], can_read: bool, load: float) -> list[str]:
+def notes(names: list[str], missing: list[str], can_read: bool, load: float, disturbed: float) -> list[str]:
     found = []
-    if load > 0.25 * (os.cpu_count() or 1):
-        found.append(f"**The machine was busy with other work** (load average {load} before the start): calls of several "
-                     "threads then wait for a processor, ours and others' alike.")  # fmt: skip
-    found += [
-        "Before each burst of calls there is a pause, so that the previous library's spinning threads are asleep."
-    ]
+    if disturbed > 0.05 or load > 0.25 * (os.cpu_count() or 1):
+        found.append(f"**The machine was busy** (load average {load} at the start; {disturbed:.0%} of "
+                     "the timings were interrupted every time): long calls and calls of several threads suffer most, "
+                     "ours and others' alike.")  # fmt: skip
+    found.append("Before each burst of calls there is a pause, so that the previous library's spinning threads are "
+                 "asleep; bursts that the system interrupts are repeated.")  # fmt: skip
     if "jax" in names:
         found.append("jax has no call that sets its threads: PJRT_NPROC and XLA_FLAGS limit its pool, which leaves its "
                      "dispatching thread; the JSON holds the processor time that every contestant used.")  # fmt: skip

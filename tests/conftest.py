@@ -25,6 +25,15 @@ settings.register_profile("deep", deadline=None, max_examples=5000, suppress_hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def away_from_the_checkout():
+    """Children started with -c or -m look for fastloss in the working folder first: not where its bare source lies."""
+    before = os.getcwd()
+    os.chdir(Path(__file__).parent)
+    yield
+    os.chdir(before)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A seeded generator."""

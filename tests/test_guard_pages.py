@@ -25,7 +25,7 @@ def test_every_kernel_stays_within_its_arrays(run_python, isa):
     assert int(result.stdout.split()[-2]) > 10_000
 
 
-# One element more than the memory has, behind or before; the lengths are those of a vector, of a tail, of several blocks.
+# One element more than the memory has, behind or before: in a tail, in several blocks, in whole vectors.
 PLANTED = """
 import numpy as np
 from cases import CASES

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Calls leave nothing behind, refused ones included; and mapped files are not copied (test_operands.py has the rest)."""
+"""Calls leave nothing behind, refused ones included; mapped files are not copied (other inputs: test_operands.py)."""
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -73,15 +74,12 @@ for case in CASES:
 @pytest.mark.skipif(sys.platform != "linux", reason="asks glibc's malloc")
 def test_calls_and_refusals_leave_nothing_behind(run_python):
     """About 10^4 calls per case: below one byte per call."""
-    import json
-
     result = run_python(LEAKS, OPENBLAS_NUM_THREADS="1")
     if "mallinfo2" in result.stderr:
         pytest.skip("this C library has no mallinfo2")
     assert result.returncode == 0, result.stderr
     for line in result.stdout.splitlines():
-        print(line)
-        name, calls, held, blocks = json.loads(line)
+        _, calls, held, blocks = json.loads(line)
         assert calls > 9000 and held < calls and blocks < calls / 32, line
 
 
