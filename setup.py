@@ -157,7 +157,7 @@ setup(
                 ("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION"),  # built with NumPy 2, runs with 1.26 too
             ],
-            depends=["setup.py", "tools/flags.py", *sorted(glob("csrc/*")), *sorted(glob("fastloss/*.pxd"))],
+            depends=["setup.py", "tools/flags.py", *sorted(glob("csrc/*")), *sorted(glob("fastloss/*.pxi"))],
         )
     ],
 )

@@ -12,6 +12,7 @@ from cells import FLOORS, GROUPS
 
 MODES = ("forward", "gradient")
 TITLES = {"small": "small", "in-cache": "in cache", "beyond-cache": "beyond cache"}
+BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
 LOST = 0.97  # a paired median below this, with both quartiles below 1, is a loss
 README_CELLS = (
     "mse 100",
@@ -232,8 +233,9 @@ def small_table(run: dict[str, Any]) -> str:
 
 
 def readme_part(run: dict[str, Any], command: str) -> str:
+    busy = "".join(f"{note}\n\n" for note in run["notes"] if note.startswith(BUSY))
     return (
-        f"{conditions(run)}\n\n{lost_lines(run)}{small_table(run)}\n"
+        f"{conditions(run)}\n\n{busy}{lost_lines(run)}{small_table(run)}\n"
         f"Every cell, with quartiles: [docs/performance.md](docs/performance.md). Measure here: `{command}`.\n"
     )
 

@@ -145,7 +145,7 @@ def run_here(options: argparse.Namespace) -> dict[str, Any]:
     ours = peers.Fastloss(threads)
     found, missing = peers.installed([p for p in options.peers.split(",") if p], threads)
     read = measure.MemoryRead(threads)
-    rounds, budget = (7, 1.0) if options.quick else (25, 5.0)
+    rounds, budget = (5, 0.7) if options.quick else (25, 5.0)
     measured, load = [], other_load()
     with progress(len(chosen)) as advance:
         for cell in chosen:
@@ -184,7 +184,7 @@ def other_load() -> float:
 def notes(names: list[str], missing: list[str], can_read: bool, load: float, disturbed: float) -> list[str]:
     found = []
     if disturbed > 0.05 or load > 0.25 * (os.cpu_count() or 1):
-        found.append(f"**The machine was busy** (load average {load} at the start; {disturbed:.0%} of "
+        found.append(f"{report.BUSY} (load average {load} at the start; {disturbed:.0%} of "
                      "the timings were interrupted every time): long calls and calls of several threads suffer most, "
                      "ours and others' alike.")  # fmt: skip
     found.append("Before each burst of calls there is a pause, so that the previous library's spinning threads are "

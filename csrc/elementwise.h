@@ -68,14 +68,16 @@ static const fl_loss_info elementwise_losses[] = {
 enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 
 
+FL_INLINE int outside(real x, enum domain domain) { return domain == NONNEGATIVE && x < 0; }
+
 /* First of x[n] that counts and lies outside the domain (NaN passes: it makes its own element NaN), or -1. */
 static ptrdiff_t first_outside(const real *restrict x, const real *restrict mask, ptrdiff_t n, enum domain domain) {
     if (domain == ANY) return -1;
     int any = 0;
-    for (ptrdiff_t i = 0; i < n; i++) any |= x[i] < 0;
+    for (ptrdiff_t i = 0; i < n; i++) any |= outside(x[i], domain);
     if (!any) return -1;
     for (ptrdiff_t i = 0; i < n; i++)
-        if (x[i] < 0 && !(mask && mask[i] == 0)) return i;
+        if (outside(x[i], domain) && !(mask && mask[i] == 0)) return i;
     return -1;
 }
 
@@ -99,9 +101,34 @@ FL_INLINE void deliver(real *to, ptrdiff_t n, const real *tile) {
 
 FL_INLINE real *element(void *array, ptrdiff_t start) { return array ? (real *)array + start : NULL; }
 
-static void finish_gradient(real *g, ptrdiff_t n, const real *weight, const real *mask, const real *grad_output) {
+/* A parameter in this precision; a positive one stays positive. */
+FL_INLINE real real_param(double p) {
+    const real rounded = (real)p;
+    return p > 0 && rounded == 0 ? R_MIN * R_EPSILON : rounded;
+}
+
+/* The gradients' scale as a factor for the kernel and one for the end: a float cannot hold every scale, but weights of
+ * 1e37 and a scale of 1e-43 make a float again. */
+static void split_scale(double scale, real *first, real *last) {
+    *first = (real)scale;
+    *last = 1;
+    const double size = scale < 0 ? -scale : scale;
+    if (sizeof(real) == sizeof(double) || size == 0 || !(size <= DBL_MAX) || (size >= R_MIN && size <= R_MAX)) return;
+    uint64_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    bits &= (uint64_t)0x7ff << 52;
+    double power; /* of two, at most size */
+    memcpy(&power, &bits, sizeof power);
+    if (power == 0) return;
+    *last = (real)(power < 0x1p-149 ? 0x1p-149 : power > 0x1p127 ? 0x1p127 : power);
+    *first = (real)(scale / (double)*last);
+}
+
+static void finish_gradient(real *g, ptrdiff_t n, const real *weight, const real *mask, const real *grad_output,
+                            real scale) {
     if (weight) tile_multiply(g, weight, n);
     if (grad_output) tile_multiply(g, grad_output, n);
+    if (scale != 1) tile_scale(g, scale, n);
     if (mask) tile_mask(g, mask, n);
 }
 
@@ -115,11 +142,13 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     const fl_loss_info *info = &elementwise_losses[job->loss];
     const struct row *row = &rows[job->loss];
     const ptrdiff_t lanes = whole_lanes(n);
-    struct map m = {.scale = (real)job->scale};
+    struct map m;
+    real last_scale;
+    split_scale(job->scale, &m.scale, &last_scale);
     real *const value = element(job->value, start), *const hess = element(job->hess, start);
 
     for (int k = 0; k < info->n_operands; k++) m.in[k] = fl_load(&kernels, &job->in[k], start, n, t->in[k]);
-    for (int k = 0; k < info->n_params; k++) m.param[k] = (real)job->param[k];
+    for (int k = 0; k < info->n_params; k++) m.param[k] = real_param(job->param[k]);
     const real *weight = load_optional(&job->weight, start, n, t->weight);
     const real *mask = load_optional(&job->mask, start, n, t->mask);
     for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
@@ -143,12 +172,12 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     if (job->want & FL_GRAD) {
         const real *grad_output = load_optional(&job->grad_output, start, n, t->grad_output);
         for (int k = 0; k < info->n_predictions; k++) {
-            finish_gradient(m.grad[k], lanes, weight, mask, grad_output);
+            finish_gradient(m.grad[k], lanes, weight, mask, grad_output, last_scale);
             deliver(gradient_at(job, k, start), n, m.grad[k]);
         }
     }
     if (job->want & FL_HESS) {
-        finish_gradient(m.hess, lanes, weight, mask, NULL);
+        finish_gradient(m.hess, lanes, weight, mask, NULL, last_scale);
         deliver(hess, n, m.hess);
     }
 }

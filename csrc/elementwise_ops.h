@@ -32,10 +32,11 @@ FL_INLINE struct term op_mse(const real *x, const real *p) {
     return (struct term){.value = d * d, .grad = {2 * d}, .hess = d != d ? d : 2};
 }
 
-/* With c = min(|d|, delta): c (|d| - c / 2) is d^2 / 2 inside and delta (|d| - delta / 2) outside. */
+/* With c = min(|d|, delta): c |d| / 2 inside, c (|d| - delta / 2) outside; inf at infinite distance, for infinite delta too. */
 FL_INLINE struct term op_huber(const real *x, const real *p) {
     const real d = x[0] - x[1], a = r_abs(d), c = r_min(p[0], a);
-    return (struct term){.value = c * (a - R(0.5) * c), .grad = {r_copysign(c, d)}, .hess = d != d ? d : a <= p[0] ? R(1.0) : 0};
+    const real rest = a <= p[0] ? R(0.5) * a : a - R(0.5) * p[0];
+    return (struct term){.value = c * rest, .grad = {r_copysign(c, d)}, .hess = d != d ? d : a <= p[0] ? R(1.0) : 0};
 }
 
 /* pos * y * softplus(-x) + (1 - y) * softplus(x), softplus(x) = max(x, 0) + log1p(exp(-|x|)): for y in [0, 1] no term is
@@ -77,10 +78,10 @@ FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     const real constant_low = p[1] * (real)(0x1.d67f1c864beb5p-1 - (double)R(0.918938533204672741780329736406));
     const real low = ((half_low + R(0.5) * log_low) + constant_low) +
                      (r_sum_error(half_log, half, first) + r_sum_error(first, constant, value));
-    const real near = R(0.5) * inverse * ((1 - 2 * half) - 2 * half_low);
+    const real near = R(0.5) * ((1 - 2 * half) - 2 * half_low) / v;
     return (struct term){
         .value = value + r_if_finite(low),
-        .grad = {q, half < R(0x1p20) ? near : R(0.5) * inverse - R(0.5) * q * q},
+        .grad = {q, half < R(0x1p20) ? near : R(0.5) / v - R(0.5) * q * q},
         .hess = 1 / v,
     };
 }

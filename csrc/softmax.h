@@ -65,7 +65,7 @@ static void load_labels(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, str
         for (ptrdiff_t r = 0; r < n; r++) st->label[r] = mask[r] == 0 ? -1 : st->label[r];
     }
     for (ptrdiff_t r = 0; r < n; r++) {
-        if (st->label[r] == -2 && out->bad < 0) out->bad = start + r, out->bad_operand = 1;
+        if (st->label[r] == -2 && out->bad < 0) out->bad = start + r;
         st->weight[r] = st->label[r] < 0 ? 0 : class_weight ? class_weight[st->label[r]] : 1;
         out->weight += (double)st->weight[r];
     }
@@ -282,7 +282,7 @@ static void finish_values(struct row_state *st, ptrdiff_t n) {
 }
 
 /* Factors of the gradient: p = exp(x - max) / S elsewhere, -(others / S) at the target. */
-static void finish_factors(struct row_state *st, const real *restrict grad_output, ptrdiff_t n, real scale) {
+static void finish_factors(struct row_state *st, const real *restrict grad_output, ptrdiff_t n, double scale) {
     const real *restrict max = st->max, *restrict target_logit = st->target_logit, *restrict weight = st->weight;
     const double *restrict others = st->others;
     real *restrict inverse = st->inverse, *restrict at_target = st->at_target;
@@ -290,9 +290,9 @@ static void finish_factors(struct row_state *st, const real *restrict grad_outpu
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
         const double all = others[r] + (double)r_exp(target_logit[r] - max[r]);
-        const real factor = scale * weight[r] * grad_output[r];
-        inverse[r] = factor * (real)(1 / all);
-        at_target[r] = -factor * (real)(others[r] / all);
+        const double factor = scale * (double)weight[r] * (double)grad_output[r] / all;
+        inverse[r] = (real)factor;
+        at_target[r] = (real)(-factor * others[r]);
     }
 }
 
@@ -323,7 +323,7 @@ static void cross_entropy_block(const void *arg, ptrdiff_t block, char *scratch,
     if (job->value) memcpy((real *)job->value + start, st->value, (size_t)n * sizeof(real));
     out->sum += tile_sum(st->value, lanes);
     if (!(job->want & FL_GRAD)) return;
-    finish_factors(st, load_grad_output(job, start, n, s->out), lanes, (real)job->scale);
+    finish_factors(st, load_grad_output(job, start, n, s->out), lanes, job->scale);
     if (by_rows(job))
         for (ptrdiff_t r = 0; r < n; r++)
             row_gradient(job, position(&job->logits, start + r), (char *)position(&job->grad, start + r), r, s);

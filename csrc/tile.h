@@ -16,6 +16,20 @@
 
 FL_INLINE ptrdiff_t whole_lanes(ptrdiff_t n) { return (n + FL_LANES - 1) & -(ptrdiff_t)FL_LANES; }
 
+FL_INLINE double fold_lanes(double *lane) {
+    for (int half = FL_LANES / 2; half; half /= 2)
+        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
+}
+
+/* Sum of v[n] in float64 throughout, for tiles where four floats overflow. */
+static double tile_sum_wide(const real *restrict v, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
+    return fold_lanes(lane);
+}
+
 /* Sum of v[n]. Four reals are added pairwise before they meet the float64 lanes, so that a float32 sum is off by less
  * than two roundings of its terms; the fold over lanes is a fixed tree. */
 static double tile_sum(const real *restrict v, ptrdiff_t n) {
@@ -26,15 +40,20 @@ static double tile_sum(const real *restrict v, ptrdiff_t n) {
             lane[l] += (double)((v[i + l] + v[i + l + FL_LANES]) + (v[i + l + 2 * FL_LANES] + v[i + l + 3 * FL_LANES]));
     for (; i < n; i += FL_LANES)
         for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-    return lane[0];
+    const double sum = fold_lanes(lane);
+    return sizeof(real) < sizeof(double) && sum - sum != 0 ? tile_sum_wide(v, n) : sum;
 }
 
 static void tile_multiply(real *restrict v, const real *restrict factor, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) v[i] *= factor[i];
+}
+
+static void tile_scale(real *restrict v, real factor, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) v[i] *= factor;
 }
 
 /* Positions where mask is 0 become 0, whatever stood there (NaN too). */

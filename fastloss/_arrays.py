@@ -18,39 +18,47 @@ def is_bfloat16(dtype: np.dtype[Any]) -> bool:
 
 
 def _is_number(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8) or is_bfloat16(dtype)
+    return dtype.kind in "biu" or dtype.type in (np.float16, np.float32, np.float64) or is_bfloat16(dtype)
+
+
+class Refusal(TypeError):
+    """Ours, not one that the object's own conversion raised."""
 
 
 def _from_torch(x: Any, name: str) -> Array:
     """A torch tensor on the CPU, without a copy; `bfloat16` by way of its bits."""
     if x.requires_grad:
-        raise TypeError(f"{name} is a torch tensor that requires grad: pass {name}.detach()")
+        raise Refusal(f"{name} is a torch tensor that requires grad: pass {name}.detach()")
     if x.device.type != "cpu":
-        raise TypeError(f"{name} is a torch tensor on {x.device}: pass {name}.cpu()")
+        raise Refusal(f"{name} is a torch tensor on {x.device}: pass {name}.cpu()")
     if str(x.dtype) != "torch.bfloat16":
         return np.asarray(x)
     try:
         from ml_dtypes import bfloat16
     except ImportError:
-        raise TypeError(f"{name} is a torch tensor of bfloat16: install ml_dtypes, or pass {name}.float()") from None
+        raise Refusal(f"{name} is a torch tensor of bfloat16: install ml_dtypes, or pass {name}.float()") from None
     return np.asarray(x.view(sys.modules["torch"].int16)).view(bfloat16)
 
 
 def _convert(x: Any, name: str) -> Array:
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
-        return _from_torch(x, name)
     try:
+        if torch is not None and isinstance(x, torch.Tensor):
+            return _from_torch(x, name)
         if hasattr(x, "__dlpack__") and not hasattr(x, "__array__") and not isinstance(x, np.generic):
             return np.from_dlpack(x)
         return np.asarray(x)
-    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+    except Refusal as refusal:
+        raise TypeError(str(refusal)) from None
+    except Exception as error:  # whatever the object's own conversion raises
         raise TypeError(f"{name} cannot be read as an array: {error}") from error
 
 
 def as_array(x: Any, name: str) -> Array:
     """An ndarray over the caller's own memory, of a dtype that the kernels read."""
-    if type(x) is not np.ndarray:
+    if type(x) is np.ndarray:
+        x = x[...]  # a view of ours: another thread may give the caller's array a new shape while we run
+    else:
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array: pass its data and mask=~{name}.mask")
         x = np.asarray(_convert(x, name))  # the base class: subclasses overload arithmetic
@@ -72,7 +80,7 @@ def as_mask(x: Any) -> Array | None:
 
 def is_weak(x: Any) -> bool:
     """Python scalars take part in arithmetic but do not decide its precision."""
-    return isinstance(x, (bool, int, float))
+    return type(x) in (bool, int, float)  # np.float64 is a float too, and decides
 
 
 def working_dtype(*arrays: tuple[Any, Array | None]) -> np.dtype[Any]:
@@ -107,9 +115,17 @@ def check_output(a: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
         raise TypeError(f"{name} has dtype {a.dtype}, expected {dtype}")
     if not (a.flags.c_contiguous and a.flags.aligned and a.flags.writeable):
         raise ValueError(f"{name} must be C-contiguous, aligned and writeable")
-    if any(np.may_share_memory(a, x) for x in inputs):
+    if any(_overlap(a, x) for x in inputs):
         raise ValueError(f"{name} overlaps an input or another output")
     return a
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays share an element; yes where that is too hard to tell."""
+    try:
+        return np.shares_memory(a, b, max_work=1000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 def where(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:

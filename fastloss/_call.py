@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,16 @@ REDUCTIONS = ("none", "mean", "sum")
 INT32_MAX = 2**31 - 1
 
 
+class Domain(NamedTuple):
+    """Values that an operand must not hold; the kernel's own test of the same name stands in elementwise.h."""
+
+    excludes: Callable[[Array], Array]
+    words: str
+
+
+NONNEGATIVE = Domain(lambda x: x < 0, "is negative")
+
+
 @dataclass(frozen=True, slots=True)
 class Elementwise:
     """What the general path must know of an elementwise loss."""
@@ -40,6 +50,7 @@ class Elementwise:
     operands: tuple[str, ...] = ("input", "target")
     predictions: tuple[int, ...] = (0,)  # which operands get gradients
     weighted_mean: bool = False  # "mean" divides by the sum of weights instead of the count
+    domains: tuple[tuple[int, Domain], ...] = ()  # operand -> what it must not hold
     per_row: tuple[int, ...] = ()  # operands that may have the shape input.shape[:-1]: one number per row
     index: int = field(init=False)
 
@@ -72,8 +83,7 @@ class Job:
 def check_options(reduction: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any) -> None:
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
-    if not isinstance(return_grad, (bool, np.bool_)):
-        raise TypeError(f"return_grad must be a bool, got {type(return_grad).__name__}")
+    boolean(return_grad, "return_grad")
     if out is not None and reduction != "none":
         raise ValueError(f"out takes the unreduced loss: it needs reduction='none', got {reduction!r}")
     for name, given in (("grad_output", grad_output), ("grad_out", grad_out)):
@@ -85,9 +95,18 @@ def real_number(x: Any, name: str) -> float:
     """A finite or infinite real parameter as a float; NaN and everything else is refused."""
     if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a real number, got {type(x).__name__}")
-    if math.isnan(x):
+    if x != x:
         raise ValueError(f"{name} must not be nan")
-    return float(x)
+    try:
+        return float(x)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a float") from None
+
+
+def boolean(x: Any, name: str) -> bool:
+    if not isinstance(x, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a bool, got {type(x).__name__}")
+    return bool(x)
 
 
 def integer(x: Any, name: str) -> int:
@@ -168,7 +187,7 @@ def run(job: Job) -> float:
         name, a = job.spec.operands[operand], job.operands[operand]
         position = own_position(a, where(bad, job.shape))
         shown = position[:-1] if operand in job.expanded else position
-        raise ValueError(f"{at(name, shown)} = {a[position]} is negative")
+        raise ValueError(f"{at(name, shown)} = {a[position]} {dict(job.spec.domains)[operand].words}")
     return total
 
 
@@ -195,16 +214,17 @@ def _run_native(job: Job) -> tuple[float, int, int]:
 IDENTITY = Elementwise("identity", ("input",), ())
 
 
-def total_of(a: Array, mask: Array | None, shape: tuple[int, ...]) -> float:
+def total_of(a: Array, mask: Array | None, shape: tuple[int, ...], real: np.dtype[Any]) -> float:
     """Sum of `a` broadcast to `shape` where the mask is True: weights, or the mask itself to count it."""
-    real = working_dtype((a, a))
     return run(Job(IDENTITY, real, shape, (a,), (), None, mask, None))
 
 
-def denominator_of(spec: Elementwise, weight: Array | None, mask: Array | None, shape: tuple[int, ...]) -> float:
+def denominator_of(
+    spec: Elementwise, weight: Array | None, mask: Array | None, shape: tuple[int, ...], real: np.dtype[Any]
+) -> float:
     if weight is not None and spec.weighted_mean:
-        return total_of(weight, mask, shape)
-    return float(math.prod(shape)) if mask is None else total_of(mask, None, shape)
+        return total_of(weight, mask, shape, real)
+    return float(math.prod(shape)) if mask is None else total_of(mask, None, shape, real)
 
 
 def general_elementwise(
@@ -228,17 +248,21 @@ def general_elementwise(
     grad_shapes = [arrays[k].shape for k in spec.predictions]
     value, grads = outputs(out, grad_out, shape, grad_shapes, real, inputs, reduction, return_grad)
 
-    denominator = denominator_of(spec, weight_array, mask_array, shape) if reduction == "mean" else 1.0
-    scale = scale_of(reduction, denominator) * factor
+    # Views of ours, as of the inputs; one number per row gets its last axis.
     written = None if grads is None else tuple(
         g.reshape(views[k].shape) for k, g in zip(spec.predictions, grads, strict=True)
     )  # fmt: skip
+    unreduced = None if value is None else value[...]
     for g in written or ():
         if math.prod(shape) == 0:
             g[...] = 0
+
+    denominator = denominator_of(spec, weight_array, mask_array, shape, real) if reduction == "mean" else 1.0
+    scale = scale_of(reduction, denominator) * factor
     job = Job(
-        spec, real, shape, views, params, weight_array, mask_array, grad_output_array, scale, value, written, expanded
-    )
+        spec, real, shape, views, params, weight_array, mask_array, grad_output_array, scale, unreduced, written,
+        expanded,
+    )  # fmt: skip
     total = run(job)
     return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads)
 
@@ -307,7 +331,9 @@ def general_cross_entropy(
     inputs = [a for a in (logits, labels, weights, mask_array, grad_output_array) if a is not None]
     value, grads = outputs(out, grad_out, shape, [logits.shape], real, inputs, reduction, return_grad)
     if weights is not None:
-        weights = np.ascontiguousarray(weights, dtype=real.newbyteorder("="))
+        weights = np.require(weights, real, ["C", "A"])
+    unreduced = None if value is None else value[...]
+    gradient = None if grads is None else grads[0][...]
 
     def rows(scale: float, labels_only: bool) -> tuple[float, float]:
         engine: Callable[..., tuple[float, float, int]] = (
@@ -315,7 +341,7 @@ def general_cross_entropy(
         )
         total, counted, bad = engine(
             real.itemsize, logits, axis, labels, weights, mask_array, grad_output_array, ignored, scale,
-            None if labels_only else value, None if labels_only or grads is None else grads[0], labels_only,
+            None if labels_only else unreduced, None if labels_only else gradient, labels_only,
         )  # fmt: skip
         if bad >= 0:
             raise bad_label(labels, bad, classes)

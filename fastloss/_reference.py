@@ -41,11 +41,16 @@ def _store(to: Array, values: Array) -> None:
         np.copyto(to, values, casting="same_kind")
 
 
+def _param(p: float, real: np.dtype[Any]) -> float:
+    """A parameter in the working type, as the kernels take it; a positive one stays positive."""
+    with np.errstate(all="ignore"):
+        rounded = float(real.type(p))
+    return float(np.finfo(real).smallest_subnormal) if p > 0 and rounded == 0 else rounded
+
+
 def _first_outside(job: Job, operands: list[Array], counted: Array) -> tuple[int, int]:
-    for name, domain in definitions.DOMAINS.get(job.spec.name, {}).items():
-        assert domain == "nonnegative"
-        k = job.spec.operands.index(name)
-        outside = (operands[k] < 0) & counted
+    for k, domain in job.spec.domains:
+        outside = domain.excludes(operands[k]) & counted
         if outside.any():
             return int(np.argmax(outside.ravel())), k
     return -1, 0
@@ -61,7 +66,8 @@ def elementwise(job: Job) -> tuple[float, int, int]:
     if job.spec.name == "identity":
         value = operands[0]
     else:
-        value, grads, _ = getattr(definitions, job.spec.name)(*operands, *job.params)
+        params = [_param(p, job.real) for p in job.params]
+        value, grads, _ = getattr(definitions, job.spec.name)(*operands, *params)
     weight = np.ones(()) if job.weight is None else job.weight.astype(np.float64)
     factor = weight if job.grad_output is None else weight * job.grad_output.astype(np.float64)
     with np.errstate(all="ignore"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._call import Elementwise, elementwise, real_number
+from ._call import NONNEGATIVE, Elementwise, boolean, elementwise, real_number
 
 __all__ = ["binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "l1_loss", "mse_loss"]
 
@@ -14,7 +14,9 @@ MSE = Elementwise("mse", weighted_mean=True)
 HUBER = Elementwise("huber")
 BCE_LOGITS = Elementwise("bce_logits")
 BCE_LOGITS_POS = Elementwise("bce_logits_pos", ("input", "target", "pos_weight"))
-GAUSSIAN_NLL = Elementwise("gaussian_nll", ("input", "target", "var"), (0, 2), per_row=(2,))
+GAUSSIAN_NLL = Elementwise(
+    "gaussian_nll", ("input", "target", "var"), (0, 2), domains=((2, NONNEGATIVE),), per_row=(2,)
+)
 
 
 def l1_loss(
@@ -26,7 +28,7 @@ def l1_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions x; the prediction operand, which gets the gradient sign(x - y), 0 at x = y.
+        Predictions x. The prediction operand, which gets the gradient sign(x - y), 0 at x = y.
     target : array_like, broadcastable to `input`
         Targets y, in the unit of `input`.
     weight : array_like, broadcastable to `input`, optional
@@ -77,7 +79,7 @@ def mse_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions x; the prediction operand, which gets the gradient 2 (x - y).
+        Predictions x. The prediction operand, which gets the gradient 2 (x - y).
     target : array_like, broadcastable to `input`
         Targets y, in the unit of `input`; the loss is in that unit squared.
     weight : array_like, broadcastable to `input`, optional
@@ -131,7 +133,7 @@ def huber_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions x; the prediction operand, which gets the gradient d clipped to [-delta, delta].
+        Predictions x. The prediction operand, which gets the gradient d clipped to [-delta, delta].
     target : array_like, broadcastable to `input`
         Targets y, in the unit of `input`.
     weight : array_like, broadcastable to `input`, optional
@@ -190,7 +192,7 @@ def binary_cross_entropy_with_logits(
     Parameters
     ----------
     input : array_like, any shape
-        Logits x; the prediction operand, which gets the gradient (1 - y) sigmoid(x) - p y sigmoid(-x).
+        Logits x. The prediction operand, which gets the gradient (1 - y) sigmoid(x) - p y sigmoid(-x).
     target : array_like, broadcastable to `input`
         Probabilities y of the positive class, usually 0 or 1; a bool or uint8 mask is read as it is.
     weight : array_like, broadcastable to `input`, optional
@@ -251,11 +253,11 @@ def gaussian_nll_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predicted means x; a prediction operand, which gets the gradient (x - y) / v.
+        Predicted means x. A prediction operand, which gets the gradient (x - y) / v.
     target : array_like, broadcastable to `input`
         Observations y, in the unit of `input`.
     var : array_like
-        Predicted variances, in that unit squared, none negative; a prediction operand, which gets
+        Predicted variances, in that unit squared, none negative. A prediction operand, which gets
         (1 - (x - y)^2 / v) / (2 v), clamped or not, summed over the axes along which `var` was broadcast.
         A scalar, the shape of `input`, ``input.shape[:-1]`` (one variance per row), or any shape that broadcasts to
         `input`.
@@ -305,9 +307,7 @@ def gaussian_nll_loss(
     eps = real_number(eps, "eps")
     if eps < 0:
         raise ValueError(f"eps must not be negative, got {eps}")
-    if not isinstance(full, bool):
-        raise TypeError(f"full must be a bool, got {type(full).__name__}")
+    params = (eps, float(boolean(full, "full")))
     return elementwise(
-        GAUSSIAN_NLL, (input, target, var), (eps, float(full)), reduction, return_grad, None, mask, grad_output, out,
-        grad_out,
-    )  # fmt: skip
+        GAUSSIAN_NLL, (input, target, var), params, reduction, return_grad, None, mask, grad_output, out, grad_out
+    )

@@ -20,7 +20,7 @@ def cross_entropy(
     Parameters
     ----------
     input : array_like, shape (C,), (N, C) or (N, C, d1, ...)
-        Logits x; the prediction operand, which gets the gradient w_t (softmax(x) - onehot(t)).
+        Logits x. The prediction operand, which gets the gradient w_t (softmax(x) - onehot(t)).
     target : array_like of any integer type, the shape of `input` without its class axis
         Class indices t in [0, C), or `ignore_index`.
     weight : array_like, shape (C,), optional

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Random calls through kernels and reference: equal refusals, close values.
 
-Seeded, and short in the suite: FASTLOSS_FUZZ sets the number of calls (default 2000), FASTLOSS_SEED where they begin.
+Seeded, and short in the suite: FASTLOSS_FUZZ sets the number of calls (default 1500), FASTLOSS_SEED where they begin.
 A failure names the call's own seed: `python test_fuzz.py SEED` makes that call again.
 """
 
@@ -18,7 +18,7 @@ from cases import CASES, bits
 
 import fastloss as fl
 
-CALLS = int(os.environ.get("FASTLOSS_FUZZ", "2000"))
+CALLS = int(os.environ.get("FASTLOSS_FUZZ", "1500"))
 SEED = int(os.environ.get("FASTLOSS_SEED", "0"))
 
 LENGTHS = [1, 1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33]

@@ -44,7 +44,7 @@ REDUCTIONS = ["none", "mean", "sum"] * 8 + ["median", None]
 def hostile_labels(random: Random, shape: tuple[int, ...], classes: int) -> Any:
     """Good labels, of which some are replaced; now and then of a type that is no label."""
     size = math.prod(shape)
-    values = [random.randrange(classes) if classes else -100 for _ in range(size)]
+    values = random.choices(range(classes) or [-100], k=size)
     near = [classes, classes + 1, classes - 1, -classes, 2 * classes, *EXTREMES]
     for _ in range(random.choice([0, 0, 0, 1, 2]) if size else 0):
         values[random.choice([0, size - 1, random.randrange(size)])] = random.choice(near)
@@ -132,7 +132,7 @@ def elementwise_call(random: Random) -> tuple[Any, list[Any], dict[str, Any]]:
 
 
 def shown(x: Any) -> str:
-    return f"{x.dtype}{x.shape}{x.ravel()[:20].tolist()}" if isinstance(x, np.ndarray) else repr(x)
+    return f"{x.dtype.str}{x.shape}{x.ravel()[:8].tolist()}" if isinstance(x, np.ndarray) else repr(x)
 
 
 def attack(calls: int, seed: int) -> None:
@@ -152,7 +152,9 @@ def attack(calls: int, seed: int) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_hostile_calls_end_in_an_error_or_an_answer(run_python, isa):
-    result = run_python(f"import test_hostile; test_hostile.attack({CALLS}, {SEED})", FASTLOSS_ISA=isa)
+    result = run_python(
+        f"import test_hostile; test_hostile.attack({CALLS}, {SEED})", FASTLOSS_ISA=isa, FASTLOSS_NUM_THREADS="1"
+    )
     last = result.stdout.splitlines()[-1] if result.stdout else "nothing"
     assert result.returncode == 0, f"exit status {result.returncode} in {last[:2000]}\n{result.stderr[-2000:]}"
     refused = int(last.split()[2])
@@ -269,7 +271,7 @@ def change():
     array, shapes = (labels, [(1, n), (n,)]) if KIND == "labels" else (x, [(classes, n), (n, classes)])
     array.resize(random.choice(shapes), refcheck=False)
 
-print(besieged([CALLS[KIND]], change, seconds=0.7))
+print(besieged([CALLS[KIND]], change, seconds=0.5))
 """
 
 

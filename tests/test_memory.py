@@ -57,7 +57,7 @@ def calls_of(case):
         yield 1, lambda: case.gradients(scalar)
     yield 100, lambda: case.gradients(large)  # several blocks, and threads
 
-N = 1000
+N = 500
 for case in CASES:
     ways = list(calls_of(case))
     for count in (N // 10, N):  # the first time around fills caches
@@ -73,14 +73,14 @@ for case in CASES:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks glibc's malloc")
 def test_calls_and_refusals_leave_nothing_behind(run_python):
-    """About 10^4 calls per case: below one byte per call."""
+    """About 10^4 calls per loss: below one byte per call."""
     result = run_python(LEAKS, OPENBLAS_NUM_THREADS="1")
     if "mallinfo2" in result.stderr:
         pytest.skip("this C library has no mallinfo2")
     assert result.returncode == 0, result.stderr
     for line in result.stdout.splitlines():
         _, calls, held, blocks = json.loads(line)
-        assert calls > 9000 and held < calls and blocks < calls / 32, line
+        assert calls > 4000 and held < calls and blocks < calls / 32, line
 
 
 MAPPED = """

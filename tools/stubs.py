@@ -40,7 +40,7 @@ OVERLOADS = [
 def predictions(function):
     """Number of gradients: as many as operands of which the docstring says "the/a prediction operand"."""
     doc = re.sub(r"\s+", " ", ast.get_docstring(function) or "")
-    return max(1, len(re.findall(r"\b(?:the|a) prediction operand\b", doc)))
+    return max(1, len(re.findall(r"\b(?:the|a) prediction operand\b", doc, re.IGNORECASE)))
 
 
 def parameter(argument, default, grad, narrowed):

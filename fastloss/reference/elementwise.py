@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Term = tuple[Array, tuple[Array, ...], Array | None]
 
-# What an operand's values must obey, per loss; the caller refuses offenders by name and position.
-DOMAINS: dict[str, dict[str, str]] = {"gaussian_nll": {"var": "nonnegative"}}
-
 
 @np.errstate(all="ignore")
 def l1(x: Array, y: Array) -> Term:

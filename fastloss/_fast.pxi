@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Part of _native.pyx: contiguous arrays of one dtype, without weights or masks, straight to C.
+
+cdef enum:
+    OTHER = 0
+    MEAN = 1
+    SUM = 2
+    NONE = 3
+
+_backend = None   # the ContextVar of `_config`
+_general_elementwise = None
+_general_cross_entropy = None
+
+
+def _connect(backend, general_elementwise, general_cross_entropy):
+    """`_call` hands over what the fast path falls back to."""
+    global _backend, _general_elementwise, _general_cross_entropy
+    _backend = backend
+    _general_elementwise = general_elementwise
+    _general_cross_entropy = general_cross_entropy
+
+
+cdef inline int reduction_code(reduction):
+    if not isinstance(reduction, str):
+        return OTHER
+    return MEAN if reduction == "mean" else SUM if reduction == "sum" else NONE if reduction == "none" else OTHER
+
+
+cdef inline bint is_plain(object x) noexcept:
+    """A plain, contiguous, aligned, native float32 or float64 array that holds something."""
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    cdef int kind = cnp.PyArray_TYPE(a)
+    return (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) > 0
+
+
+cdef inline bint same_layout(object x, object y) noexcept:
+    if not is_plain(y):
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x, b = <cnp.ndarray>y
+    return cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b) and cnp.PyArray_SAMESHAPE(a, b)
+
+
+cdef inline void direct(fl_operand *op, cnp.ndarray a) noexcept:
+    op.data = <const char *>cnp.PyArray_DATA(a)
+    op.dtype = FL_FLOAT32 if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT else FL_FLOAT64
+    op.swapped = 0
+    op.ndim = 1
+    op.shape[0] = cnp.PyArray_SIZE(a)
+    op.strides[0] = cnp.PyArray_ITEMSIZE(a)
+
+
+cdef inline bint overlap(object x, object y) noexcept:
+    """Whether two contiguous arrays share memory."""
+    cdef char *a = <char *>cnp.PyArray_DATA(<cnp.ndarray>x)
+    cdef char *b = <char *>cnp.PyArray_DATA(<cnp.ndarray>y)
+    return a < b + cnp.PyArray_NBYTES(<cnp.ndarray>y) and b < a + cnp.PyArray_NBYTES(<cnp.ndarray>x)
+
+
+cdef inline bint takes_gradient(object grad_out, object return_grad, object x, object y) noexcept:
+    """Whether this grad_out (None: a fresh array) is one that the fast path may write."""
+    if grad_out is None:
+        return True
+    return (return_grad is True and same_layout(x, grad_out) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>grad_out)
+            and not overlap(grad_out, x) and not overlap(grad_out, y))
+
+
+cdef inline object empty_like(cnp.ndarray x):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+
+
+cdef inline bint native_backend():
+    return get_value(_backend) == "native"
+
+
+cdef inline bint all_alike(tuple operands) noexcept:
+    """Plain arrays of one dtype and shape, at least 1-D."""
+    cdef Py_ssize_t k
+    if len(operands) < 2 or not is_plain(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
+        return False
+    for k in range(1, len(operands)):
+        if not same_layout(operands[0], operands[k]):
+            return False
+    return True
+
+
+def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weight, mask, grad_output, out, grad_out):
+    """An elementwise loss: contiguous arrays of one dtype and shape, without weights or masks, straight to C."""
+    cdef int kind = reduction_code(reduction)
+    if (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+            and (return_grad is False or return_grad is True) and all_alike(operands)
+            and (grad_out is None or len(operands) == 2)
+            and takes_gradient(grad_out, return_grad, operands[0], operands[1]) and native_backend()):
+        found = fast_elementwise(spec.index, operands, params, kind, return_grad, grad_out)
+        if found is not None:
+            return found
+    return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out, grad_out)
+
+
+cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, bint return_grad, grad):
+    """None: an operand leaves its domain; the general path says where."""
+    cdef cnp.ndarray x = <cnp.ndarray>operands[0]
+    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
+    cdef fl_elementwise_job job
+    cdef fl_fold fold
+    cdef int k, predictions = table.losses[index].n_predictions
+    cdef object value = None, second = None
+    job.loss = index
+    job.size = cnp.PyArray_SIZE(x)
+    for k in range(len(operands)):
+        direct(&job.in_[k], <cnp.ndarray>operands[k])
+    for k in range(len(params)):
+        job.param[k] = params[k]
+    job.weight.data = job.mask.data = job.grad_output.data = NULL
+    job.scale = 1.0 / <double>job.size if kind == MEAN else 1.0
+    job.want = FL_VALUE
+    job.value = job.hess = NULL
+    for k in range(FL_MAX_PREDICTIONS):
+        job.grad[k] = NULL
+        job.grad_acc[k].data = NULL
+    if kind == NONE:
+        value = empty_like(x)
+        job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    if return_grad:
+        grad = empty_like(x) if grad is None else grad
+        job.want |= FL_GRAD
+        job.grad[0] = cnp.PyArray_DATA(<cnp.ndarray>grad)
+        if predictions == 2:
+            second = empty_like(x)
+            job.grad[1] = cnp.PyArray_DATA(<cnp.ndarray>second)
+    run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
+    if fold.total.bad >= 0:
+        return None
+    if kind != NONE:
+        value = float64(fl_fold_sum(&fold) / <double>job.size if kind == MEAN else fl_fold_sum(&fold))
+    if not return_grad:
+        return value
+    return value, (grad if predictions == 1 else (grad, second))
+
+
+cdef inline bint fits_int64(object x):
+    cdef int overflow = 0
+    if type(x) is not int:
+        return False
+    PyLong_AsLongLongAndOverflow(x, &overflow)
+    return overflow == 0
+
+
+cdef inline bint is_plain_labels(object x) noexcept:
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    return cnp.PyArray_ISCARRAY_RO(a) and (cnp.PyArray_TYPE(a) == cnp.NPY_INT64 or cnp.PyArray_TYPE(a) == cnp.NPY_INT32)
+
+
+def cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out,
+                  grad_out):
+    """Softmax cross entropy with class indices: (N, C) contiguous logits without options, straight to C."""
+    cdef int kind = reduction_code(reduction)
+    cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+                      and (return_grad is False or return_grad is True) and fits_int64(ignore_index)
+                      and type(class_axis) is int and (class_axis == 1 or class_axis == -1) and is_plain(input)
+                      and is_plain_labels(target) and cnp.PyArray_NDIM(<cnp.ndarray>input) == 2
+                      and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
+                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[0] == cnp.PyArray_DIMS(<cnp.ndarray>target)[0]
+                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647
+                      and takes_gradient(grad_out, return_grad, input, target) and native_backend())
+    if fast:
+        found = fast_cross_entropy(<cnp.ndarray>input, <cnp.ndarray>target, ignore_index, kind, return_grad, grad_out)
+        if found is not None:
+            return found
+    return _general_cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
+                                  grad_output, out, grad_out)
+
+
+cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore_index, int kind, bint return_grad,
+                               grad):
+    """None: a label is bad; the general path says which. Labels are checked before a caller's array is written, and
+    weighed before a mean's gradient is."""
+    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
+    cdef fl_row_job job
+    cdef fl_fold fold
+    cdef object value = None
+    job.want = FL_VALUE
+    job.positions = cnp.PyArray_DIMS(x)[0]
+    job.classes = cnp.PyArray_DIMS(x)[1]
+    job.inner = 1
+    by_rows(&job.logits, x)
+    job.class_stride = cnp.PyArray_ITEMSIZE(x)
+    direct(&job.target, target)
+    job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(target) == cnp.NPY_INT64 else FL_INT32
+    job.mask.data = job.grad_output.data = job.grad.data = NULL
+    job.class_weight = NULL
+    job.ignore_index = ignore_index
+    job.scale = 1.0
+    job.value = NULL
+    cdef bint first_labels = return_grad and (kind == MEAN or grad is not None)
+    if kind == NONE:
+        value = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(x), 0)
+        job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    if return_grad:
+        grad = empty_like(x) if grad is None else grad
+        by_rows(&job.grad, <cnp.ndarray>grad)
+        job.grad_class_stride = job.class_stride
+    # From here on nothing is read from the arrays' shapes: another thread may change them.
+    if first_labels:
+        run_rows(table, &job, True, &fold)
+        if fold.total.bad >= 0:
+            return None
+        if kind == MEAN:
+            job.scale = 1.0 / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else 0.0
+    if return_grad:
+        job.want |= FL_GRAD
+    run_rows(table, &job, False, &fold)
+    if fold.total.bad >= 0:
+        return None
+    if kind == SUM:
+        value = float64(fl_fold_sum(&fold))
+    elif kind == MEAN:
+        value = float64(fl_fold_sum(&fold) / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else float("nan"))
+    return (value, grad) if return_grad else value
+
+
+cdef inline void by_rows(fl_operand *op, cnp.ndarray a) noexcept:
+    """The first classes of a contiguous (N, C) array."""
+    direct(op, a)
+    op.shape[0] = cnp.PyArray_DIMS(a)[0]
+    op.strides[0] = cnp.PyArray_STRIDES(a)[0]
