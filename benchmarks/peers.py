@@ -8,7 +8,6 @@ arrays are done before, outside of the measured time. The formulas are those tha
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable
 from functools import partial
@@ -372,15 +371,8 @@ PEERS = {peer.name: peer for peer in (Torch, Jax, Numpy, Numba)}
 
 def installed(names: list[str], threads: int) -> tuple[list[Any], list[str]]:
     """The peers of these names that can be imported, and the names of those that cannot."""
-    found, missing = [], []
-    for name in names:
-        if name not in PEERS:
-            raise ValueError(f"unknown peer {name!r}; there are {', '.join(PEERS)}")
-        if importlib.util.find_spec(PEERS[name].module) is None:
-            missing.append(name)
-        else:
-            found.append(PEERS[name](threads))
-    return found, missing
+    missing = [name for name in names if importlib.util.find_spec(PEERS[name].module) is None]
+    return [PEERS[name](threads) for name in names if name not in missing], missing
 
 
 def flat(result: Any) -> list[np.ndarray]:

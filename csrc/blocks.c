@@ -65,8 +65,11 @@ static int passes_through(const fl_kernels *k, const fl_operand *op, const char 
            op->dtype == (k->real_size == 4 ? FL_FLOAT32 : FL_FLOAT64) && !op->swapped;
 }
 
-static void pad_lanes(char *reals, ptrdiff_t n, ptrdiff_t size) {
-    for (ptrdiff_t i = n; i % FL_LANES; i++) memcpy(reals + i * size, reals + (n - 1) * size, (size_t)size);
+static void pad_lanes(void *reals, ptrdiff_t n, ptrdiff_t size) {
+    if (size == 4)
+        for (ptrdiff_t i = n; i % FL_LANES; i++) ((float *)reals)[i] = ((float *)reals)[n - 1];
+    else
+        for (ptrdiff_t i = n; i % FL_LANES; i++) ((double *)reals)[i] = ((double *)reals)[n - 1];
 }
 
 const void *fl_load_run(const fl_kernels *k, const fl_operand *op, const char *run, ptrdiff_t stride, ptrdiff_t n,

@@ -137,6 +137,28 @@ static real *gradient_at(const fl_elementwise_job *job, int k, ptrdiff_t start) 
     return job->grad[k] ? element(job->grad[k], start) : element(job->stage[k], start - job->stage_first * FL_BLOCK);
 }
 
+enum {
+    AHEAD_BYTES = 3 << 20,      /* operands of this size together do not stay in L2 */
+    AHEAD_STEP = 128,           /* reals between two rounds of requests */
+    AHEAD = 3 * FL_TILE / 2     /* how far ahead they ask */
+};
+
+/* Values of operands that come from far: in steps, each of which asks for what is needed one and a half tiles later, since
+ * the sums between the maps leave memory idle. A request beyond the end of an array is harmless. With gradients the
+ * stores keep memory busy, and this gains nothing. */
+static void values_ahead(const struct row *row, const struct map *m, ptrdiff_t n, int n_in) {
+    struct map part = *m;
+    for (ptrdiff_t at = 0; at < n; at += AHEAD_STEP) {
+        const ptrdiff_t step = n - at < AHEAD_STEP ? n - at : AHEAD_STEP;
+        for (int k = 0; k < n_in; k++)
+            for (ptrdiff_t i = 0; i < step; i += 64 / (ptrdiff_t)sizeof(real))
+                __builtin_prefetch((const char *)part.in[k] + (AHEAD + i) * (ptrdiff_t)sizeof(real));
+        row->map[0](&part, step);
+        for (int k = 0; k < n_in; k++) part.in[k] += step;
+        part.value += step;
+    }
+}
+
 static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t,
                              fl_partial *out) {
     const fl_loss_info *info = &elementwise_losses[job->loss];
@@ -160,7 +182,10 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     m.hess = destination(hess, n, t->hess);
     for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
         m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
-    row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
+    if (job->want == FL_VALUE && job->size > AHEAD_BYTES / (ptrdiff_t)sizeof(real) / info->n_operands)
+        values_ahead(row, &m, lanes, info->n_operands);
+    else
+        row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
 
     if (weight) tile_multiply(m.value, weight, lanes);
     if (mask) tile_mask(m.value, mask, lanes);

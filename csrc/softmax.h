@@ -14,7 +14,8 @@
 enum {
     MAX_ROWS = FL_TILE / 4,                      /* positions per block at most */
     COLUMN_CLASSES = 32,                         /* classes per tile of columns */
-    ROW_CLASSES = 64                             /* longer rows are done one by one */
+    ROW_CLASSES = 64,                            /* longer rows are done one by one */
+    KEPT = COLUMN_CLASSES * MAX_ROWS - FL_TILE
 };
 
 /* State of a block's rows, whole lanes. */
@@ -30,7 +31,9 @@ struct row_state {
 struct row_scratch {
     struct row_state state;
     union {
-        real rows[FL_TILE];
+        struct {
+            real row[FL_TILE], kept[KEPT]; /* exponentials of the block, where they fit, for the gradient */
+        };
         int64_t labels[MAX_ROWS];
         real mask[MAX_ROWS];
         real columns[COLUMN_CLASSES][MAX_ROWS];
@@ -101,6 +104,13 @@ static void tile_exp(real *restrict y, const real *restrict x, ptrdiff_t n, real
     for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp(x[i] - max) * factor;
 }
 
+/* y = x * factor */
+static void tile_times(real *restrict y, const real *restrict x, ptrdiff_t n, real factor) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] * factor;
+}
+
 /* n classes of one row as whole lanes, padded with -inf. */
 static const real *load_row(const fl_row_job *job, const char *row, ptrdiff_t n, real *scratch) {
     const real *x = fl_load_run(&kernels, &job->logits, row, job->class_stride, n, scratch);
@@ -116,26 +126,32 @@ static const char *position(const fl_operand *op, ptrdiff_t p) {
     return run;
 }
 
+/* Where row r's exponentials are kept until the block's factors are known, or NULL: they are computed again. */
+static real *kept_row(const fl_row_job *job, ptrdiff_t r, struct row_scratch *s) {
+    const ptrdiff_t lanes = whole_lanes(job->classes);
+    return job->classes <= FL_TILE && row_block(job) * lanes <= KEPT ? s->in.kept + r * lanes : NULL;
+}
+
 /* Fill max, target_logit, others of row r in one pass over its classes, with a running maximum. */
 static void reduce_row(const fl_row_job *job, const char *row, ptrdiff_t r, struct row_scratch *s) {
     struct row_state *st = &s->state;
-    real max = -R_MAX;
+    real max = -R_MAX, *kept = kept_row(job, r, s), *e = kept ? kept : s->out;
     double others = 0;
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
         const ptrdiff_t n = job->classes - c < FL_TILE ? job->classes - c : FL_TILE, lanes = whole_lanes(n);
-        const real *x = load_row(job, row + c * job->class_stride, n, s->in.rows);
+        const real *x = load_row(job, row + c * job->class_stride, n, s->in.row);
         const ptrdiff_t target = st->label[r] - c;
         const real higher = tile_max(x, lanes);
         if (higher > max) {
             others *= (double)r_exp(max - higher);
             max = higher;
         }
-        tile_exp(s->out, x, lanes, max, 1);
+        tile_exp(e, x, lanes, max, 1);
         if (target >= 0 && target < n) {
             st->target_logit[r] = x[target];
-            s->out[target] = 0;
+            e[target] = 0;
         }
-        others += tile_sum(s->out, lanes);
+        others += tile_sum(e, lanes);
     }
     st->max[r] = max;
     st->others[r] = others;
@@ -150,8 +166,11 @@ static void row_gradient(const fl_row_job *job, const char *row, char *to, ptrdi
             memset(g, 0, (size_t)n * sizeof(real));
             continue;
         }
-        const real *x = load_row(job, row + c * job->class_stride, n, s->in.rows);
-        tile_exp(tile, x, whole_lanes(n), st->max[r], st->inverse[r]);
+        const real *kept = kept_row(job, r, s);
+        if (kept)
+            tile_times(tile, kept, whole_lanes(n), st->inverse[r]);
+        else
+            tile_exp(tile, load_row(job, row + c * job->class_stride, n, s->in.row), whole_lanes(n), st->max[r], st->inverse[r]);
         if (tile != g) memcpy(g, tile, (size_t)n * sizeof(real));
     }
     if (st->label[r] >= 0) ((real *)to)[st->label[r]] = st->at_target[r];

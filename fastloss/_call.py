@@ -93,6 +93,8 @@ def check_options(reduction: Any, return_grad: Any, grad_output: Any, out: Any, 
 
 def real_number(x: Any, name: str) -> float:
     """A finite or infinite real parameter as a float; NaN and everything else is refused."""
+    if type(x) is float and x == x:  # the common case, without the cost of the others
+        return x
     if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a real number, got {type(x).__name__}")
     if x != x:
