@@ -146,7 +146,7 @@ enum {
 /* Values of operands that come from far: in steps, each of which asks for what is needed one and a half tiles later, since
  * the sums between the maps leave memory idle. A request beyond the end of an array is harmless. With gradients the
  * stores keep memory busy, and this gains nothing. */
-static void values_ahead(const struct row *row, const struct map *m, ptrdiff_t n, int n_in) {
+static void far_values(const struct row *row, const struct map *m, ptrdiff_t n, int n_in) {
     struct map part = *m;
     for (ptrdiff_t at = 0; at < n; at += AHEAD_STEP) {
         const ptrdiff_t step = n - at < AHEAD_STEP ? n - at : AHEAD_STEP;
@@ -183,7 +183,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
         m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
     if (job->want == FL_VALUE && job->size > AHEAD_BYTES / (ptrdiff_t)sizeof(real) / info->n_operands)
-        values_ahead(row, &m, lanes, info->n_operands);
+        far_values(row, &m, lanes, info->n_operands);
     else
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
 

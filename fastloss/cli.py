@@ -5,9 +5,8 @@
     fastloss eval huber_loss --input predictions.npy --target y.npy --delta 10 --json
     fastloss info
 
-The losses are the public functions of the package that have a ``reduction``, and their flags come from their
-signatures, so a new loss needs no line here. An evaluation has four steps, one function each: `load_inputs`,
-`evaluate`, `summarise`, and a printer (`to_json` or `print_table`).
+The losses are the package's functions that have a ``reduction``; flags come from their signatures, so a new loss needs
+no line here. An evaluation has four steps: `load_inputs`, `evaluate`, `summarise`, and `to_json` or `print_table`.
 
 A sample is an index of the batch axis, axis 0 of the unreduced loss (a 0-d loss is one sample). Its loss is the mean
 over its other axes of the positions that count: those that `mask` or `ignore_index` leave out are left out of the mean,
@@ -38,6 +37,8 @@ import fastloss as fl
 # Arguments of loss functions that mean nothing here: an evaluation wants values, and makes its own outputs.
 NOT_OPTIONS = frozenset({"return_grad", "grad_output", "out", "grad_out"})
 TEXT_KEYS = ("transcripts", "text", "texts", "names")
+# Instead of the docstrings' words, which speak of gradients and unreduced results.
+OWN_NOTES = {"mask": "bools; False leaves a position out of everything", "reduction": 'of the value: "mean" or "sum"'}
 QUANTILES = ("0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
 NPY_MAGIC, NPZ_MAGIC = b"\x93NUMPY", b"PK"
 TEXT_WIDTH = 60  # of a sample's text in the table; JSON has it whole
@@ -172,9 +173,7 @@ def add_flag(group: argparse._ActionsContainer, loss: Loss, name: str, note: str
     """The flag of one parameter; its type is that of its default. Flags not given leave no trace in the namespace."""
     default = loss.parameters[name].default
     keywords: dict[str, Any] = {"metavar": "NAME"}
-    if name == "reduction":
-        note = 'of the value: "mean", "sum", or another that the loss has'
-    elif loss.is_array(name):
+    if loss.is_array(name):
         keywords = {"type": number_or_path, "metavar": "FILE.npy"}
     elif isinstance(default, bool):
         keywords = {"action": argparse.BooleanOptionalAction}
@@ -201,7 +200,7 @@ def loss_parser(loss: Loss) -> Parser:
     parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
     group = parser.add_argument_group(f"arguments of {loss.name}")
-    notes = loss.notes()
+    notes = loss.notes() | OWN_NOTES
     for name in loss.parameters:
         add_flag(group, loss, name, notes.get(name, ""))
     return parser
@@ -401,8 +400,7 @@ def sample_means(positions: np.ndarray, counted: np.ndarray | None) -> tuple[np.
     samples = positions.shape[0] if positions.ndim else 1
     width = math.prod(positions.shape[1:])
     sums = positions.reshape(samples, width).sum(axis=1, dtype=np.float64)
-    whole = np.full(samples, width)
-    counts = whole if counted is None else counted.reshape(samples, width).sum(axis=1)
+    counts = np.full(samples, width) if counted is None else counted.reshape(samples, width).sum(axis=1)
     return sums / np.maximum(counts, 1), counts
 
 
@@ -461,15 +459,17 @@ def to_json(report: dict[str, Any]) -> str:
     return json.dumps(finite(report), allow_nan=False)
 
 
-def summary_rows(report: dict[str, Any], left_out: int) -> Rows:
-    stats = report["per_sample"]
-    rows: list[tuple[str, ...]] = [
-        (f"value ({report['reduction']})", repr(report["value"])),
+def summary_rows(report: dict[str, Any], left_out: int, weighted: bool) -> Rows:
+    stats, value = report["per_sample"], report["value"]
+    differs = weighted and report["reduction"] == "mean" and abs(stats["mean"] - value) > 1e-9 * abs(value)
+    return [
+        (f"value ({report['reduction']})", repr(value)),
         ("samples", f"{report['n']}" + (f" ({left_out} left out: nothing in them counts)" if left_out else "")),
-        ("mean", f"{stats['mean']:.6g}"),
-        ("std", f"{stats['std']:.6g}"),
+        ("loss per sample", "times its weight, not over the sum of weights as the value may be" if differs else ""),
+        ("  mean", f"{stats['mean']:.6g}"),
+        ("  std", f"{stats['std']:.6g}"),
+        *((f"  {float(q):.0%} quantile", f"{at:.6g}") for q, at in stats["quantiles"].items()),
     ]
-    return rows + [(f"{float(q):.0%} quantile", f"{value:.6g}") for q, value in stats["quantiles"].items()]
 
 
 def worst_rows(report: dict[str, Any]) -> Rows:
@@ -486,8 +486,8 @@ def printable(text: str, width: int | None = None) -> str:
     return text if width is None or len(text) <= width else text[: width - 3] + "..."
 
 
-def print_table(report: dict[str, Any], left_out: int) -> None:
-    summary, worst = summary_rows(report, left_out), worst_rows(report)
+def print_table(report: dict[str, Any], left_out: int, weighted: bool) -> None:
+    summary, worst = summary_rows(report, left_out, weighted), worst_rows(report)
     if sys.stdout is not None and sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf"):
         with contextlib.suppress(ImportError):
             return print_rich(report["loss"], summary, worst)
@@ -499,8 +499,8 @@ def plain_table(heading: str, summary: Rows, worst: Rows) -> str:
     lines = [heading, *(f"  {label:{width}}  {value}" for label, value in summary)]
     if worst:
         widths = [max(len(row[i]) for row in worst) for i in (0, 1)]
-        lines.append("worst samples")
-        lines += ["  ".join(["", row[0].rjust(widths[0]), row[1].rjust(widths[1]), *row[2:]]) for row in worst]
+        rows = ("  ".join(["", row[0].rjust(widths[0]), row[1].rjust(widths[1]), *row[2:]]) for row in worst)
+        lines += ["worst samples", *rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -558,7 +558,7 @@ def run_eval(argv: Sequence[str]) -> None:
         complain(note)
     if options.as_json:
         return say(to_json(report))
-    print_table(report, evaluation.left_out)
+    print_table(report, evaluation.left_out, inputs.arguments.get("weight") is not None)
 
 
 def run_info(argv: Sequence[str]) -> None:

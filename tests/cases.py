@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The one list of cases: correctness, gradients, ISAs, threads, strides, dtypes, accuracy and benchmarks all walk it.
 
-To add a loss, add its cases here (and its exact definition in exact.py). `python cases.py` prints a digest of every
+To add a loss, add its cases here, and its exact definition in exact.py. `python cases.py` prints a digest of every
 case's results, by which runs under different environments are compared bit for bit.
 """
 
@@ -31,7 +31,7 @@ class Case:
 
     `draw(rng, shape)` gives float64 (and integer) operands inside the loss's domain; `shape` is that of `input`.
     `kernel` is the row of the C table and the name of the reference function; `predictions` are the operands that get
-    gradients; `weight` says how an optional weight is laid out: None, "elements" or "classes".
+    gradients; `defaults` are the kernel's parameters in the order of its row in elementwise.def.
     """
 
     name: str
@@ -42,6 +42,12 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     predictions: tuple[str, ...] = ("input",)
     rows: bool = False
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def params(self, **options: Any) -> list[float]:
+        """The kernel's parameters: defaults, the case's own options, and further ones."""
+        chosen = {**self.defaults, **self.options, **options}
+        return [float(chosen[name]) for name in self.defaults]
 
     def operands(self, shape: Shape, dtype: Any = np.float64, seed: int = 0) -> Operands:
         """Seeded operands; floating-point ones are rounded to `dtype`, labels stay integers."""
@@ -131,18 +137,37 @@ def _labels_ignored(rng: np.random.Generator, shape: Shape) -> Operands:
 
 
 _NLL = ("input", "var")
+_HUBER_DEFAULTS = {"delta": 1.0}
+_NLL_DEFAULTS = {"eps": 1e-6, "full": False}
 
 CASES = [
     Case("l1", "l1_loss", "L1Loss", "l1", _pair),
     Case("l1-weight", "l1_loss", "L1Loss", "l1", _weighted),
     Case("mse", "mse_loss", "MSELoss", "mse", _pair),
     Case("mse-weight", "mse_loss", "MSELoss", "mse", _weighted),
-    Case("huber", "huber_loss", "HuberLoss", "huber", _pair),
-    Case("huber-delta-weight", "huber_loss", "HuberLoss", "huber", _weighted, {"delta": 2.5}),
+    Case("huber", "huber_loss", "HuberLoss", "huber", _pair, defaults=_HUBER_DEFAULTS),
+    Case(
+        "huber-delta-weight",
+        "huber_loss",
+        "HuberLoss",
+        "huber",
+        _weighted,
+        {"delta": 2.5},
+        defaults=_HUBER_DEFAULTS,
+    ),
     Case("bce", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss", "bce_logits", _logits),
     Case("bce-weight", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss", "bce_logits", _logits_weighted),
     Case("bce-pos", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss", "bce_logits_pos", _logits_pos_weight),
-    Case("gaussian", "gaussian_nll_loss", "GaussianNLLLoss", "gaussian_nll", _gaussian, {}, _NLL),
+    Case(
+        "gaussian",
+        "gaussian_nll_loss",
+        "GaussianNLLLoss",
+        "gaussian_nll",
+        _gaussian,
+        {},
+        _NLL,
+        defaults=_NLL_DEFAULTS,
+    ),
     Case(
         "gaussian-full-eps",
         "gaussian_nll_loss",
@@ -151,8 +176,18 @@ CASES = [
         _gaussian,
         {"full": True, "eps": 0.5},
         _NLL,
+        defaults=_NLL_DEFAULTS,
     ),
-    Case("gaussian-row", "gaussian_nll_loss", "GaussianNLLLoss", "gaussian_nll", _gaussian_per_row, {}, _NLL),
+    Case(
+        "gaussian-row",
+        "gaussian_nll_loss",
+        "GaussianNLLLoss",
+        "gaussian_nll",
+        _gaussian_per_row,
+        {},
+        _NLL,
+        defaults=_NLL_DEFAULTS,
+    ),
     Case("ce", "cross_entropy", "CrossEntropyLoss", "cross_entropy", _labels, rows=True),
     Case("ce-weight", "cross_entropy", "CrossEntropyLoss", "cross_entropy", _labels_weighted, rows=True),
     Case(
@@ -167,6 +202,8 @@ CASES = [
 ]
 ELEMENTWISE = [case for case in CASES if not case.rows]
 ROWS = [case for case in CASES if case.rows]
+# One case per kernel: weights and options change what is multiplied, not how an element is computed.
+KERNELS = list({case.kernel: case for case in reversed(CASES) if not case.options}.values())[::-1]
 
 REDUCTIONS = ("none", "mean", "sum")
 # Around whole lanes (16), tiles (512 doubles, 1024 floats) and blocks (4096).

@@ -14,13 +14,10 @@ import pytest
 
 pytest.importorskip("mpmath", reason="exact results need mpmath")
 
-from cases import CASES, REDUCTIONS
+from cases import CASES, KERNELS, REDUCTIONS
 from exact import KINDS, LIMIT_ULP, excess, sample
 
 import fastloss as fl
-
-# One case per kernel: weights and options change what is multiplied, not how an element is computed.
-KERNELS = list({case.kernel: case for case in reversed(CASES) if not case.options}.values())
 
 
 def assert_within(case, operands, options):
@@ -35,14 +32,15 @@ def assert_within(case, operands, options):
 @pytest.mark.parametrize("case", KERNELS, ids=lambda c: c.kernel)
 @pytest.mark.parametrize("kind", KINDS)
 def test_single_precision(case, kind, rng):
-    for classes, n in ((1, 1), (5, 40_000), (33, 5_000), (1200, 100)) if case.rows else ((0, 100_000),):
+    rows = ((1, 1), (5, 40_000), (33, 5_000), (1200, 100))
+    for classes, n in rows if case.rows else ((0, 25_000),) * 4:  # four draws: options too are drawn
         assert_within(case, *sample(case, kind, n, np.float32, rng, classes))
 
 
 @pytest.mark.parametrize("case", KERNELS, ids=lambda c: c.kernel)
 @pytest.mark.parametrize("kind", KINDS)
 def test_double_precision(case, kind, rng):
-    for classes, n in ((5, 200), (33, 20), (600, 1)) if case.rows else ((0, 250),):
+    for classes, n in ((5, 200), (33, 20), (600, 1)) if case.rows else ((0, 60),) * 4:
         assert_within(case, *sample(case, kind, n, np.float64, rng, classes))
 
 

@@ -255,7 +255,10 @@ def test_plain_table(run, npz):
     lines = out.splitlines()
     assert lines[-3].split()[:3] == ["1", "9", "line\\nbreak"] and lines[-1].split() == ["0", "1", "plain"]
     assert max(map(len, lines)) < 100
-    assert len({line.index("  ", 3) > 0 for line in lines[1:5]}) == 1
+    assert lines[3] == "  loss per sample" and lines[4].split() == ["mean", "4.66667"]
+    for words, noted in (("l1_loss --weight 2", True), ("l1_loss --weight 1", False), ("huber_loss --weight 2", False)):
+        _, out, _ = run("eval", *words.split(), DIABETES)
+        assert ("times its weight" in out) is noted, words
 
 
 def test_table_says_how_many_samples_are_left_out_and_may_list_none(run, npz):
@@ -315,6 +318,7 @@ def test_help_of_each_loss_shows_its_options_and_an_example(run, name):
     for parameter in inspect.signature(getattr(fl, name)).parameters:
         assert ("--" + parameter.replace("_", "-") in out) is (parameter not in cli.NOT_OPTIONS)
     assert f"fastloss eval {name} FILE.npz" in out and "--input input.npy" in out
+    assert not any(word in out for word in ("gradient", "prediction operand", '"none"', ":math:"))
 
 
 def test_flags_follow_from_the_signature():
