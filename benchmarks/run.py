@@ -231,7 +231,8 @@ def main() -> None:
     if options.markdown or not (options.json or options.write_readme):
         print(report.markdown(runs))
     if options.write_readme:
-        command = shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]])
+        keep = [w for k, w in enumerate(sys.argv) if k and "--json" not in (w, sys.argv[k - 1])]  # no paths of ours
+        command = shlex.join(["python", "benchmarks/run.py", *keep])
         pages = ROOT / "docs" / "performance.md"
         pages.write_text(report.PERFORMANCE_HEAD.format(command=command) + report.markdown(runs), encoding="utf-8")
         if not report.write_readme(ROOT / "README.md", report.readme_part(runs[0], "python benchmarks/run.py")):

@@ -338,9 +338,10 @@ def general_cross_entropy(
     gradient = None if grads is None else grads[0][...]
 
     def rows(scale: float, labels_only: bool) -> tuple[float, float]:
-        engine: Callable[..., tuple[float, float, int]] = (
-            _reference.cross_entropy if _config.get_backend() == "reference" else _config.native.run_cross_entropy  # type: ignore[union-attr]
-        )
+        engine: Callable[..., tuple[float, float, int]] = _reference.cross_entropy
+        if _config.get_backend() == "native":
+            assert _config.native is not None
+            engine = _config.native.run_cross_entropy
         total, counted, bad = engine(
             real.itemsize, logits, axis, labels, weights, mask_array, grad_output_array, ignored, scale,
             None if labels_only else unreduced, None if labels_only else gradient, labels_only,
