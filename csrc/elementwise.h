@@ -18,7 +18,8 @@ typedef struct term (*op_fn)(const real *x, const real *p);
 
 FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want) {
     const real *restrict in0 = m->in[0], *restrict in1 = m->in[1], *restrict in2 = m->in[2], *restrict in3 = m->in[3];
-    real *restrict value = m->value, *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1], *restrict hess = m->hess;
+    real *restrict value = m->value, *restrict hess = m->hess;
+    real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
     const real p[FL_MAX_PARAMS] = {m->param[0], m->param[1], m->param[2], m->param[3]}, scale = m->scale;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
@@ -143,8 +144,8 @@ enum {
     AHEAD = 3 * FL_TILE / 2     /* how far ahead they ask */
 };
 
-/* Values of operands that come from far: in steps, each of which asks for what is needed one and a half tiles later, since
- * the sums between the maps leave memory idle. A request beyond the end of an array is harmless. With gradients the
+/* Values of operands that come from far: in steps, each of which asks for what is needed one and a half tiles later,
+ * since the sums between the maps leave memory idle. A request beyond the end of an array is harmless. With gradients the
  * stores keep memory busy, and this gains nothing. */
 static void far_values(const struct row *row, const struct map *m, ptrdiff_t n, int n_in) {
     struct map part = *m;

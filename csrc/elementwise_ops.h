@@ -32,16 +32,17 @@ FL_INLINE struct term op_mse(const real *x, const real *p) {
     return (struct term){.value = d * d, .grad = {2 * d}, .hess = d != d ? d : 2};
 }
 
-/* With c = min(|d|, delta): c |d| / 2 inside, c (|d| - delta / 2) outside; inf at infinite distance, for infinite delta too. */
+/* With c = min(|d|, delta): c |d| / 2 inside, c (|d| - delta / 2) outside; inf at infinite distance, whatever delta. */
 FL_INLINE struct term op_huber(const real *x, const real *p) {
     const real d = x[0] - x[1], a = r_abs(d), c = r_min(p[0], a);
     const real rest = a <= p[0] ? R(0.5) * a : a - R(0.5) * p[0];
     return (struct term){.value = c * rest, .grad = {r_copysign(c, d)}, .hess = d != d ? d : a <= p[0] ? R(1.0) : 0};
 }
 
-/* pos * y * softplus(-x) + (1 - y) * softplus(x), softplus(x) = max(x, 0) + log1p(exp(-|x|)): for y in [0, 1] no term is
- * negative, so nothing cancels. The gradient (1 - y) sigmoid(x) - pos y sigmoid(-x) is put over the common denominator
- * 1 + z; its numerator cancels where sigmoid(x) is near y, so it is fused, and 1 - y is taken with its rounding error. */
+/* pos * y * softplus(-x) + (1 - y) * softplus(x), softplus(x) = max(x, 0) + log1p(exp(-|x|)): for y in [0, 1] no term
+ * is negative, so nothing cancels. The gradient (1 - y) sigmoid(x) - pos y sigmoid(-x) is put over the common
+ * denominator 1 + z; its numerator cancels where sigmoid(x) is near y, so it is fused, and 1 - y is taken with its
+ * rounding error. */
 FL_INLINE struct term bce_logits(real x, real y, real pos) {
     const real z = r_exp(-r_abs(x)), log1pz = r_log1p(z), r = 1 / (1 + z);
     const real positive = pos * y, negative = 1 - y, lost = (1 - negative) - y;
@@ -63,9 +64,10 @@ FL_INLINE struct term op_bce_logits_pos(const real *x, const real *p) {
     return bce_logits(x[0], x[1], x[2]);
 }
 
-/* (log v + d^2 / v) / 2 with v = max(var, eps), plus log(2 pi) / 2 if full; p = {eps, full}. The terms may cancel to any
- * degree, so each is taken with what rounding took from it (`low`), and so is 1 - d^2 / v in the gradient of var, unless
- * d^2 / v is so large that it might overflow before the division by v. The clamp passes the gradient, as torch's does. */
+/* (log v + d^2 / v) / 2 with v = max(var, eps), plus log(2 pi) / 2 if full; p = {eps, full}. The terms may cancel to
+ * any degree, so each is taken with what rounding took from it (`low`), and so is 1 - d^2 / v in the gradient of var,
+ * unless d^2 / v is so large that it might overflow before the division by v. The clamp passes the gradient, as
+ * torch's does. */
 FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     const real d = x[0] - x[1], v = r_max(p[0], x[2]), q = d / v;
     const real inverse = 1 / r_max(R_MIN, v); /* finite, so that 0 errors stay 0 */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fastloss.h: the C face. Operands, jobs, the kernel table of one (ISA x real), and the two entrances: choose a table
- * (dispatch.c) and run a job in blocks (parallel.c). Plain C11; kernels are serial, pure, never allocate, never call libm. */
+ * (dispatch.c) and run a job in blocks (parallel.c). Plain C11; kernels are serial, pure, allocate nothing and call no
+ * libm. */
 #ifndef FASTLOSS_H
 #define FASTLOSS_H
 
@@ -10,7 +11,7 @@
 enum {
     FL_LANES = 16,        /* every kernel works on whole groups of this many elements: loops have no tails */
     FL_TILE_BYTES = 4096, /* one operand's share of the L1 scratch: 1024 floats or 512 doubles */
-    FL_BLOCK = 4096,      /* elements per block, the unit of work and of the ordered fold: never a function of threads */
+    FL_BLOCK = 4096,      /* elements per block, the unit of work and of the ordered fold, however many threads */
     FL_SCRATCH_BYTES = 13 * FL_TILE_BYTES,
     FL_MAX_DIMS = 64,
     FL_MAX_OPERANDS = 4,
@@ -117,8 +118,8 @@ const void *fl_load_run(const fl_kernels *k, const fl_operand *op, const char *r
                         void *scratch);
 /* n integer labels as int64; unsigned values beyond int64 become INT64_MIN. */
 void fl_load_labels(const fl_operand *op, ptrdiff_t start, ptrdiff_t n, int64_t *dst);
-/* The next run of at most n elements with one stride (op->strides[ndim - 1]): returns its length, sets *run to its first
- * element, moves `index` behind it. */
+/* The next run of at most n elements with one stride (op->strides[ndim - 1]): returns its length, sets *run to its
+ * first element, moves `index` behind it. */
 ptrdiff_t fl_next_run(const fl_operand *op, ptrdiff_t *index, ptrdiff_t n, const char **run);
 void fl_unravel(const fl_operand *op, ptrdiff_t start, ptrdiff_t *index);
 ptrdiff_t fl_itemsize(int dtype);
@@ -148,8 +149,8 @@ void fl_parallel_for(ptrdiff_t first, ptrdiff_t last, ptrdiff_t grain, int threa
 double fl_fold_sum(const fl_fold *);
 double fl_fold_weight(const fl_fold *);
 const char *fl_parallel_backend(void); /* "openmp", "pthreads", "serial" */
-int fl_runtime_max_threads(void);      /* omp_get_max_threads() now, or 1 if serial, inside a parallel region or forked */
-int fl_runtime_bound_cpus(void);       /* CPUs of the process if OpenMP has pinned its threads (OMP_PROC_BIND), else 0 */
+int fl_runtime_max_threads(void);      /* omp_get_max_threads() now; 1 if serial, in a parallel region or forked */
+int fl_runtime_bound_cpus(void);       /* CPUs of the process if OpenMP has pinned threads (OMP_PROC_BIND), else 0 */
 void fl_install_fork_guard(void);      /* pthread_atfork: children run serially */
 int fl_is_forked_child(void);
 

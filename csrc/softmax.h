@@ -170,7 +170,8 @@ static void row_gradient(const fl_row_job *job, const char *row, char *to, ptrdi
         if (kept)
             tile_times(tile, kept, whole_lanes(n), st->inverse[r]);
         else
-            tile_exp(tile, load_row(job, row + c * job->class_stride, n, s->in.row), whole_lanes(n), st->max[r], st->inverse[r]);
+            tile_exp(tile, load_row(job, row + c * job->class_stride, n, s->in.row), whole_lanes(n), st->max[r],
+                     st->inverse[r]);
         if (tile != g) memcpy(g, tile, (size_t)n * sizeof(real));
     }
     if (st->label[r] >= 0) ((real *)to)[st->label[r]] = st->at_target[r];
@@ -197,7 +198,8 @@ static void column_rescale(struct row_state *st, const real *restrict higher, pt
 }
 
 /* Two classes at a time: c and c + 1. Doubles are added with their rounding error (two-sum), floats into doubles. */
-static void column_sum(struct row_state *st, const real *restrict x0, const real *restrict x1, ptrdiff_t c, ptrdiff_t n) {
+static void column_sum(struct row_state *st, const real *restrict x0, const real *restrict x1, ptrdiff_t c,
+                       ptrdiff_t n) {
     const real *restrict max = st->max;
     real *restrict target_logit = st->target_logit;
     double *restrict others = st->others, *restrict carry = st->carry;
@@ -239,7 +241,11 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     struct row_state *st = &s->state;
     const real **x = s->column;
     const ptrdiff_t lanes = whole_lanes(n);
-    for (ptrdiff_t r = 0; r < lanes; r++) st->max[r] = -R_MAX, st->others[r] = st->carry[r] = 0, st->target_logit[r] = 0;
+    for (ptrdiff_t r = 0; r < lanes; r++) {
+        st->max[r] = -R_MAX;
+        st->others[r] = st->carry[r] = 0;
+        st->target_logit[r] = 0;
+    }
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
         real *higher = s->out;

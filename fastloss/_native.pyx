@@ -147,7 +147,8 @@ def _choose_isa(name):
                -3: "is not supported by this machine"}
     if status < 0:
         usable = [n for n, s in isas().items() if s["compiled"] and s["supported"]]
-        raise ImportError(f"FASTLOSS_ISA={name} {reasons.get(status, 'cannot be used')}; usable here: {', '.join(usable)}")
+        raise ImportError(
+            f"FASTLOSS_ISA={name} {reasons.get(status, 'cannot be used')}; usable here: {', '.join(usable)}")
 
 
 _choose_isa(os.environ.get("FASTLOSS_ISA", "").strip().lower() or None)

@@ -63,10 +63,10 @@ for case in CASES:
     for count in (N // 10, N):  # the first time around fills caches
         before = held()
         for rarely, call in ways:
-            for _ in range(count // rarely):
+            for _ in range(max(1, count // rarely)):
                 call()
         after = held()
-    calls = sum(count // rarely for rarely, _ in ways)
+    calls = sum(max(1, count // rarely) for rarely, _ in ways)
     print(json.dumps([case.name, calls, after[0] - before[0], after[1] - before[1]]))
 """
 
