@@ -91,7 +91,7 @@ class BuildNative(build_ext):
     def choose_isas(self):
         """The ISAs of the processor that the compiler builds for, less those whose flags it refuses.
 
-        FASTLOSS_BUILD_ISAS=avx512 builds that one alone (several with commas): a quicker build while kernels change.
+        FASTLOSS_BUILD_ISAS=avx512 builds that one and the plainest alone: a quicker build while kernels change.
         """
         family = next(m for m in ISAS if not m or self.compiles(f"#ifndef {m}\n#error other\n#endif\n" + LOOP, []))
         wanted = os.environ.get("FASTLOSS_BUILD_ISAS", "").replace(",", " ").split() or ISAS[family]
@@ -99,7 +99,7 @@ class BuildNative(build_ext):
             sys.exit(f"FASTLOSS_BUILD_ISAS: {', '.join(sorted(unknown))} not among {', '.join(ISAS[family])}")
         chosen = {}
         for isa, flags in ISAS[family].items():
-            if isa not in wanted:
+            if chosen and isa not in wanted:
                 continue
             if self.compiles(LOOP, [*COMMON, *flags]):
                 chosen[isa] = flags
