@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The general path of a call, the same for both backends: operands, checks, allocation, scales, reduction.
 
-The fast path of the common case stands in `_native`; whatever it does not take comes here, and goes back to C
-(`run_elementwise`, `run_cross_entropy`) or to the reference with everything checked.
+The fast path of the common case stands in `_native`; whatever it does not take comes here (softmax losses: to
+`_softmax`), and goes back to C (`run_elementwise`) or to the reference with everything checked.
 """
 
 from __future__ import annotations
@@ -308,60 +308,8 @@ def bad_label(labels: Array, flat: int, classes: int) -> ValueError:
     return ValueError(f"{at('target', position)} = {labels[position]} is out of range for {classes} classes")
 
 
-def general_cross_entropy(
-    input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any, class_axis: Any, mask: Any,
-    return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
-) -> Any:  # fmt: skip
-    """Cross entropy with class indices: any layout, labels and options."""
-    check_options(reduction, return_grad, grad_output, out, grad_out)
-    logits = as_array(input, "input")
-    axis = class_axis_of(logits, class_axis)
-    classes = logits.shape[axis]
-    shape = logits.shape[:axis] + logits.shape[axis + 1 :]
-    if classes > INT32_MAX:
-        raise ValueError(f"input has {classes} classes, at most {INT32_MAX} are supported")
-    labels = as_labels(target, shape, logits, axis)
-    weights, mask_array = as_class_weight(weight, classes), as_mask(mask)
-    check_broadcast(mask_array, "mask", shape, "target")
-    factor, grad_output_array = split_grad_output(grad_output, shape)
-    ignored = integer(ignore_index, "ignore_index")
-    if not -(2**63) <= ignored < 2**63:
-        raise ValueError(f"ignore_index = {ignored} does not fit in 64 bits")
-    if labels.dtype.kind == "u" and ignored < 0:
-        ignored = -1  # no unsigned label is negative; those beyond int64 reach the kernel as its smallest number
-    real = working_dtype((input, logits), (weight, weights))
-    inputs = [a for a in (logits, labels, weights, mask_array, grad_output_array) if a is not None]
-    value, grads = outputs(out, grad_out, shape, [logits.shape], real, inputs, reduction, return_grad)
-    if weights is not None:
-        weights = np.require(weights, real, ["C", "A"])
-    unreduced = None if value is None else value[...]
-    gradient = None if grads is None else grads[0][...]
-
-    def rows(scale: float, labels_only: bool) -> tuple[float, float]:
-        engine: Callable[..., tuple[float, float, int]] = _reference.cross_entropy
-        if _config.get_backend() == "native":
-            assert _config.native is not None
-            engine = _config.native.run_cross_entropy
-        total, counted, bad = engine(
-            real.itemsize, logits, axis, labels, weights, mask_array, grad_output_array, ignored, scale,
-            None if labels_only else unreduced, None if labels_only else gradient, labels_only,
-        )  # fmt: skip
-        if bad >= 0:
-            raise bad_label(labels, bad, classes)
-        return total, counted
-
-    scale = factor
-    if grads is not None or out is not None:  # labels are checked before anything is written; the mean's scale too
-        _, counted = rows(1.0, True)
-        scale *= scale_of(reduction, counted)
-    total, counted = rows(scale, False)
-    return result(reduced(total, reduction, counted) if value is None else unwrap(value), grads)
-
-
 if _config.native is not None:
-    _config.native._connect(_config.chosen, general_elementwise, general_cross_entropy)
+    _config.native._connect(_config.chosen, general_elementwise)
     elementwise: Callable[..., Any] = _config.native.elementwise
-    cross_entropy: Callable[..., Any] = _config.native.cross_entropy
 else:
     elementwise = general_elementwise
-    cross_entropy = general_cross_entropy

@@ -34,20 +34,7 @@ def run_elementwise(
     grad_accs: tuple[NDArray[np.float64] | None, ...],
     hess: _Array | None = None,
 ) -> tuple[float, int, int]: ...
-def run_cross_entropy(
-    real_size: int,
-    logits: _Array,
-    class_axis: int,
-    target: _Array,
-    class_weight: _Array | None,
-    mask: _Array | None,
-    grad_output: _Array | None,
-    ignore_index: int,
-    scale: float,
-    value: _Array | None,
-    grad: _Array | None,
-    labels_only: bool = False,
-) -> tuple[float, float, int]: ...
+def run_row_loss(given: Any, labels_only: bool) -> tuple[float, float, int, int]: ...
 def elementwise(
     spec: Any,
     operands: tuple[Any, ...],
@@ -60,7 +47,7 @@ def elementwise(
     out: Any,
     grad_out: Any,
 ) -> Any: ...
-def cross_entropy(
+def row_loss(
     input: Any,
     target: Any,
     weight: Any,
@@ -72,10 +59,14 @@ def cross_entropy(
     grad_output: Any,
     out: Any,
     grad_out: Any,
+    holds: int,
+    label_smoothing: Any,
+    z_loss: Any,
+    gamma: Any,
 ) -> Any: ...
 def _choose_isa(name: str | None) -> None: ...
 def _connect(
     backend: ContextVar[str],
     general_elementwise: Callable[..., Any],
-    general_cross_entropy: Callable[..., Any],
 ) -> None: ...
+def _connect_rows(general_row_loss: Callable[..., Any]) -> None: ...

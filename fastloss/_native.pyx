@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, freethreading_compatible=True
 """The bridge from arrays to C. The common case is decided here at once; everything else goes to `_call`, which comes
-back with checked operands (`run_elementwise`, `run_cross_entropy`). No maths."""
+back with checked operands (`run_elementwise`, `run_row_loss`). No maths."""
 
 import os
 
@@ -39,6 +39,9 @@ cdef extern from "fastloss.h" nogil:
         FL_VALUE
         FL_GRAD
         FL_HESS
+        FL_LOGITS
+        FL_PROBABILITIES
+        FL_LOG_PROBABILITIES
     ctypedef enum fl_dtype:
         FL_BOOL, FL_INT8, FL_INT16, FL_INT32, FL_INT64, FL_UINT8, FL_UINT16, FL_UINT32, FL_UINT64
         FL_FLOAT16, FL_BFLOAT16, FL_FLOAT32, FL_FLOAT64
@@ -86,6 +89,12 @@ cdef extern from "fastloss.h" nogil:
         void *value
         fl_operand grad
         Py_ssize_t grad_class_stride
+        int holds
+        fl_operand distribution
+        Py_ssize_t distribution_stride
+        double smoothing
+        double z_loss
+        double gamma
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -101,6 +110,7 @@ cdef extern from "fastloss.h" nogil:
         void (*fold_gradient)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
+        fl_unit_fn likelihood
         fl_unit_fn row_labels
     ctypedef struct fl_fold:
         fl_partial total
@@ -361,11 +371,12 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
     return fl_fold_sum(&fold), fold.total.bad, fold.total.bad_operand
 
 
-def run_cross_entropy(int real_size, cnp.ndarray logits, int class_axis, cnp.ndarray target, class_weight, mask,
-                      grad_output, int64_t ignore_index, double scale, value, grad, bint labels_only=False):
-    """One row job over checked operands. labels_only: no loss, only check labels and sum weights.
-    Returns (sum of values, sum of weights, position of the first bad label or -1)."""
-    cdef const fl_kernels *table = fl_table(real_size)
+def run_row_loss(given, bint labels_only):
+    """One job over checked operands, a `_softmax.RowJob`. labels_only: no loss, only check labels and sum weights.
+    Returns (sum of values, sum of weights, position of the first offender or -1, its operand)."""
+    cdef const fl_kernels *table = fl_table(given.real.itemsize)
+    cdef cnp.ndarray logits = given.logits
+    cdef int class_axis = given.axis
     cdef fl_row_job job
     cdef fl_fold fold
     cdef Py_ssize_t dims[FL_MAX_DIMS]
@@ -382,29 +393,38 @@ def run_cross_entropy(int real_size, cnp.ndarray logits, int class_axis, cnp.nda
             job.inner *= dims[ndim]
         ndim += 1
     if job.positions == 0:
-        return 0.0, 0.0, -1
+        return 0.0, 0.0, -1, 0
+    value, grad, distribution, weight = given.value, given.grad, given.distribution, given.class_weight
     job.want = FL_VALUE | (FL_GRAD if grad is not None else 0)
     fill(&job.logits, logits, ndim, dims, class_axis)
     job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
-    fill(&job.target, target, ndim, dims, -1)
-    fill_optional(&job.mask, mask, ndim, dims)
-    fill_optional(&job.grad_output, grad_output, ndim, dims)
-    job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>class_weight) if class_weight is not None else NULL
-    job.ignore_index = ignore_index
-    job.scale = scale
+    fill_optional(&job.target, given.labels, ndim, dims)
+    job.distribution.data = NULL
+    if distribution is not None:
+        fill(&job.distribution, distribution, ndim, dims, class_axis)
+        job.distribution_stride = cnp.PyArray_STRIDES(<cnp.ndarray>distribution)[class_axis]
+    fill_optional(&job.mask, given.mask, ndim, dims)
+    fill_optional(&job.grad_output, given.grad_output, ndim, dims)
+    job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>weight) if weight is not None else NULL
+    job.ignore_index = given.ignore_index
+    job.scale = given.scale
+    job.holds = given.holds
+    job.smoothing = given.smoothing
+    job.z_loss = given.z_loss
+    job.gamma = -1.0 if given.gamma is None else given.gamma
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
     job.grad.data = NULL
     if grad is not None:
         fill(&job.grad, grad, ndim, dims, class_axis)
         job.grad_class_stride = cnp.PyArray_STRIDES(<cnp.ndarray>grad)[class_axis]
     run_rows(table, &job, labels_only, &fold)
-    return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad
+    return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad, fold.total.bad_operand
 
 
 cdef int run_rows(const fl_kernels *table, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
     cdef Py_ssize_t block = table.row_block(job), classes = 1 if labels_only else max(job.classes, 1)
-    run(table.row_labels if labels_only else table.cross_entropy, job, blocks(job.positions, block),
-        block * classes, fold, NULL, table)
+    cdef fl_unit_fn fn = table.cross_entropy if job.holds == FL_LOGITS else table.likelihood
+    run(table.row_labels if labels_only else fn, job, blocks(job.positions, block), block * classes, fold, NULL, table)
     return 0
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .reference import softmax
 
 if TYPE_CHECKING:
     from ._call import Job
+    from ._softmax import RowJob
 
 
 def _float64(a: Array, shape: tuple[int, ...]) -> Array:
@@ -80,34 +82,64 @@ def elementwise(job: Job) -> tuple[float, int, int]:
     return 0.0, -1, 0
 
 
-def cross_entropy(
-    real_size: int, logits: Array, axis: int, labels: Array, class_weight: Array | None, mask: Array | None,
-    grad_output: Array | None, ignore_index: int, scale: float, value: Any, grad: Any, labels_only: bool = False,
-) -> tuple[float, float, int]:  # fmt: skip
-    """As `_native.run_cross_entropy`."""
-    classes = logits.shape[axis]
-    counted = labels != ignore_index
-    if mask is not None:
-        counted = counted & mask
-    bad = counted & ((labels < 0) | (labels >= classes))
-    if bad.any():
-        return 0.0, 0.0, int(np.argmax(bad.ravel()))
-    safe = np.where(counted, labels, 0).astype(np.int64)
-    weight = np.ones(labels.shape) if class_weight is None else class_weight.astype(np.float64)[safe]
+def _row_terms(job: RowJob, x: Array, labels: Array, weight: Array, mass: Array) -> Iterator[tuple[Array, Array]]:
+    """(values, gradients) whose sum is the loss of each position; weight is the labels' class weight, mass the soft
+    targets, both times their part of the target."""
+    if job.gamma is not None:
+        focal = softmax.focal_loss if job.holds == 0 else softmax.probability_focal
+        value, grad = focal(x, labels, job.gamma)
+        yield softmax.weighted(weight, value), weight[:, np.newaxis, :] * grad
+        return
+    hard = (softmax.cross_entropy, softmax.probability_nll, softmax.nll)[job.holds]
+    if job.labels is not None:
+        value, grad = hard(x, labels)
+        yield softmax.weighted(weight, value), softmax.weighted(weight[:, np.newaxis, :], grad)
+    if job.labels is None or job.smoothing:
+        yield (softmax.soft_cross_entropy if job.holds == 0 else softmax.soft_probability_nll)(x, mass)
+    if job.z_loss:
+        value, grad = softmax.squared_log_sum_exp(x)
+        yield job.z_loss * value, job.z_loss * grad
+
+
+def row_loss(job: RowJob, labels_only: bool = False) -> tuple[float, float, int, int]:
+    """As `_native.run_row_loss`: (sum of values, what counts, first offender or -1, its operand)."""
+    classes, shape = job.logits.shape[job.axis], _without(job.logits.shape, job.axis)
+    counted = np.ones(shape, bool) if job.mask is None else np.broadcast_to(job.mask, shape)
+    class_weight = np.ones(classes) if job.class_weight is None else job.class_weight.astype(np.float64)
+    labels, weight = np.zeros(shape, np.int64), np.ones(shape)
+    if job.labels is not None:
+        counted = counted & (job.labels != job.ignore_index)
+        bad = counted & ((job.labels < 0) | (job.labels >= classes))
+        if bad.any():
+            return 0.0, 0.0, int(np.argmax(bad.ravel())), 1
+        labels = np.where(counted, job.labels, 0).astype(np.int64)
+        weight = class_weight[labels] if classes else weight
     weight = np.where(counted, weight, 0.0)
     if labels_only:
-        return 0.0, _total(weight), -1
-    outer, inner = math.prod(logits.shape[:axis]), math.prod(logits.shape[axis + 1 :])
-    values, grads = softmax.cross_entropy(
-        logits.astype(np.float64).reshape(outer, classes, inner), safe.reshape(outer, inner)
-    )
+        return 0.0, _total(weight), -1, 0
+
+    outer, inner = math.prod(job.logits.shape[: job.axis]), math.prod(job.logits.shape[job.axis + 1 :])
+    x = job.logits.astype(np.float64).reshape(outer, classes, inner)
+    if job.holds == 1:
+        outside = ((x < 0) | (x > 1)).any(axis=1).reshape(shape) & counted
+        if outside.any():
+            return 0.0, 0.0, int(np.argmax(outside.ravel())), 0
+    keep, spread = 1 - job.smoothing, job.smoothing / max(classes, 1)
+    target = 0.0 if job.distribution is None else job.distribution.astype(np.float64).reshape(x.shape)
+    mass = np.broadcast_to(class_weight.reshape(1, -1, 1) * (keep * target + spread), x.shape)
+    values, grads = np.zeros((outer, inner)), np.zeros(x.shape)
     with np.errstate(all="ignore"):
-        unreduced = np.where(counted, values.reshape(labels.shape) * weight, 0.0)
-        if grad is not None:
-            factor = weight * scale if grad_output is None else weight * scale * grad_output.astype(np.float64)
-            factor = np.broadcast_to(np.expand_dims(factor, axis), logits.shape)
-            kept = np.broadcast_to(np.expand_dims(counted, axis), logits.shape)
-            _store(grad, np.where(kept, grads.reshape(logits.shape) * factor, 0.0))
-    if value is not None:
-        _store(value, unreduced)
-    return _total(unreduced), _total(weight), -1
+        for value, grad in _row_terms(job, x, labels.reshape(outer, inner), keep * weight.reshape(outer, inner), mass):
+            values, grads = values + value, grads + grad
+        unreduced = np.where(counted, values.reshape(shape), 0.0)
+        if job.grad is not None:
+            factor = np.full(shape, job.scale) * (1.0 if job.grad_output is None else job.grad_output.astype(np.float64))
+            product = grads.reshape(job.logits.shape) * np.expand_dims(factor, job.axis)
+            _store(job.grad, np.where(np.expand_dims(counted, job.axis), product, 0.0))
+    if job.value is not None:
+        _store(job.value, unreduced)
+    return _total(unreduced), _total(weight), -1, 0
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
