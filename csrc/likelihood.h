@@ -77,7 +77,7 @@ static int cost_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct row_
     const char *row = position(&job->logits, p), *t = distribution_at(job, p);
     int bad = 0;
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_at(job, c), lanes = whole_lanes(n);
+        const ptrdiff_t n = left_for_tile(job, c), lanes = whole_lanes(n);
         const real *x = load_probabilities(job, row + c * job->class_stride, n, s->in.row);
         bad |= any_outside(x, lanes);
         if (!has_mass(job)) continue;
@@ -163,8 +163,8 @@ FL_INLINE void finish_slope_lanes(struct row_state *st, const real *restrict gra
         double slope = holds == FL_PROBABILITIES ? 1 / (double)entry[r] : 1;
         if (focal) {
             const real u = 1 - entry[r];
-            const double ratio = u == 0 ? 1 : (double)-r_log(entry[r]) / (double)u;
-            slope = (double)focal_power(entry[r], f.gamma) * (slope + double_times(f.gamma, ratio));
+            const double cost = (double)-r_log(entry[r]), ratio = u == 0 ? 1 : cost / (double)u;
+            slope = (double)focal_power(entry[r], f.gamma) * (slope + f.gamma * (ratio > DBL_MAX ? DBL_MAX : ratio));
         }
         factor[r] = (real)scale;
         at_target[r] = (real)double_times(-scale * f.labelled * (double)weight[r], slope);
@@ -191,7 +191,7 @@ static void slope_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct ro
         return;
     }
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_at(job, c);
+        const ptrdiff_t n = left_for_tile(job, c);
         const real *x = load_probabilities(job, row + c * job->class_stride, n, s->in.row);
         tile_cost_slope(s->in.kept, load_mass(job, t, c, n, s), x, whole_lanes(n), st->factor[r]);
         memcpy(to + c, s->in.kept, (size_t)n * sizeof(real));

@@ -34,17 +34,25 @@ FL_INLINE void add(double *restrict sum, double *restrict carry, double x) {
     *sum = total;
 }
 
-/* A larger logit than those of the tiles before: put the sums in its terms. What stood at a distribution's label joins the
- * others; that of targets which are labels stays where it is. */
-static void column_rescale(struct row_state *st, const real *restrict higher, ptrdiff_t n, real joins) {
-    double *restrict others = st->others, *restrict carry = st->others_carry;
+/* What stood at the labels of rows with a distribution joins the others where a larger logit takes its place. */
+static void column_join(struct row_state *st, const real *restrict higher, ptrdiff_t n) {
+    double *restrict others = st->others;
     const real *restrict max = st->max, *restrict target_logit = st->target_logit;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++)
+        others[r] += (double)r_exp(r_where(higher[r] > max[r], target_logit[r] - max[r], -R_INFINITY));
+}
+
+/* Put the sums in terms of a larger logit than those of the tiles before. */
+static void column_rescale(struct row_state *st, const real *restrict higher, ptrdiff_t n) {
+    double *restrict others = st->others, *restrict carry = st->others_carry;
+    const real *restrict max = st->max;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
         const double factor = (double)r_exp(max[r] - higher[r]);
-        const real back = r_where(higher[r] > max[r], joins * r_exp(target_logit[r] - max[r]), 0);
-        others[r] = (others[r] + (double)back) * factor;
+        others[r] *= factor;
         if (sizeof(real) == sizeof(double)) carry[r] *= factor;
     }
 }
@@ -55,7 +63,8 @@ static void column_drop_further(struct row_state *st, const real *restrict highe
     const real *restrict max = st->max;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) drop[r] += mass[r] != 0 ? mass[r] * ((double)higher[r] - (double)max[r]) : 0;
+    for (ptrdiff_t r = 0; r < n; r++) 
+        drop[r] += double_times(mass[r], (double)higher[r] - (double)max[r]);
 }
 
 /* Two classes at a time: c and c + 1. */
@@ -166,8 +175,9 @@ static void load_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t class
             column_label(higher, st->label, x, first + c, lanes);
     }
     if (first) {
-        column_rescale(st, higher, lanes, job->target.data ? 0 : 1);
-        column_drop_further(st, higher, lanes);
+        if (!job->target.data) column_join(st, higher, lanes);
+        column_rescale(st, higher, lanes);
+        if (has_mass(job)) column_drop_further(st, higher, lanes);
     }
     memcpy(st->max, higher, (size_t)lanes * sizeof(real));
 }
@@ -200,7 +210,7 @@ static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n
     for (ptrdiff_t c = 0; c < job->classes; c++) {
         const int loaded = job->classes <= COLUMN_CLASSES;
         const real *x = loaded ? s->column[c] : load_column(job, c, start, n, s->in.columns[0]);
-        real *to = column_in_place(job, c, start, n), *g = to ? to : s->out;
+        real *to = place_of_column(job, c, start, n), *g = to ? to : s->out;
         if (has_mass(job))
             column_mass_gradient(&s->state, g, x, load_shares(job, c, start, n, t), shares_of(job),
                                  class_weight_of(job, c), c, lanes);

@@ -61,7 +61,7 @@ static const real *load_row(const fl_row_job *job, const char *row, ptrdiff_t n,
     return x;
 }
 
-static ptrdiff_t tile_at(const fl_row_job *job, ptrdiff_t c) {
+static ptrdiff_t left_for_tile(const fl_row_job *job, ptrdiff_t c) {
     return job->classes - c < FL_TILE ? job->classes - c : FL_TILE;
 }
 
@@ -89,7 +89,7 @@ static void raise_max(const fl_row_job *job, ptrdiff_t r, ptrdiff_t c, ptrdiff_t
 static void find_max(const fl_row_job *job, const char *row, ptrdiff_t r, struct row_scratch *s) {
     struct row_state *st = &s->state;
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_at(job, c);
+        const ptrdiff_t n = left_for_tile(job, c);
         const real *x = load_row(job, row + c * job->class_stride, n, s->in.row);
         const real higher = tile_max(x, whole_lanes(n));
         if (!(higher > st->max[r])) continue;
@@ -118,7 +118,7 @@ static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct r
     const int known = kept && job->classes > FL_TILE;
     if (known) find_max(job, row, r, s);
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_at(job, c), lanes = whole_lanes(n);
+        const ptrdiff_t n = left_for_tile(job, c), lanes = whole_lanes(n);
         const real *x = load_row(job, row + c * job->class_stride, n, s->in.row);
         const real higher = known ? st->max[r] : tile_max(x, lanes);
         if (higher > st->max[r]) raise_max(job, r, c, n, x, higher, st);
@@ -173,7 +173,7 @@ static void row_gradient(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct
         return;
     }
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_at(job, c);
+        const ptrdiff_t n = left_for_tile(job, c);
         real *g = n % FL_LANES == 0 ? to + c : s->out;
         gradient_tile(job, row, t, r, c, n, g, s);
         if (g == s->out) memcpy(to + c, g, (size_t)n * sizeof(real));

@@ -127,9 +127,15 @@ static struct shares shares_of(const fl_row_job *job) {
     return (struct shares){(real)(1 - smoothing), (real)(smoothing / classes), job->target.data ? 1 - smoothing : 0};
 }
 
-/* What a row's or a column's product counts: nothing where the factor is 0, even of infinity; NaN stays. */
-FL_INLINE real r_times(real factor, real x) { return r_where((factor != 0) | (x != x), factor * x, 0); }
-FL_INLINE double double_times(double factor, double x) { return (factor != 0) | (x != x) ? factor * x : 0; }
+/* factor x, where a factor of 0 leaves nothing, even of infinity; NaN stays. */
+FL_INLINE real r_times(real factor, real x) {
+    const real nothing = x == x ? 0 : x;
+    return factor != 0 ? factor * x : nothing;
+}
+FL_INLINE double double_times(double factor, double x) {
+    const double nothing = x == x ? 0 : x;
+    return factor != 0 ? factor * x : nothing;
+}
 
 static void tile_fill(real *restrict v, real x, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
@@ -214,7 +220,7 @@ static void store_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, pt
 }
 
 /* Where class c of positions start... belongs if kernels may write n reals there at once, else NULL. */
-static real *column_in_place(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n) {
+static real *place_of_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n) {
     ptrdiff_t index[FL_MAX_DIMS];
     const char *run;
     if (n % FL_LANES || job->grad.strides[job->grad.ndim - 1] != sizeof(real)) return NULL;
