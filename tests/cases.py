@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import cases_softmax
 import numpy as np
 
 import fastloss as fl
@@ -42,6 +43,8 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     predictions: tuple[str, ...] = ("input",)
     rows: bool = False
+    lists: bool = False  # the target has the class axis too: a probability per class at each position
+    in_torch: bool = True  # PyTorch has this function with these options
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def params(self, **options: Any) -> list[float]:
@@ -199,9 +202,11 @@ CASES = [
         {"ignore_index": -1},
         rows=True,
     ),
+    *(Case(**row) for row in cases_softmax.CASES),
 ]
 ELEMENTWISE = [case for case in CASES if not case.rows]
-ROWS = [case for case in CASES if case.rows]
+ROWS = [case for case in CASES if case.rows and not case.lists]
+SOFTMAX = [case for case in CASES if case.rows and case.function in ("cross_entropy", "nll_loss", "focal_loss")]
 # One case per kernel: weights and options change what is multiplied, not how an element is computed.
 KERNELS = list({case.kernel: case for case in reversed(CASES) if not case.options}.values())[::-1]
 

@@ -7,12 +7,18 @@ import math
 
 import numpy as np
 import pytest
-from cases import CLASSES, REDUCTIONS, ROWS, against_reference, assert_close, bits
+from cases import CLASSES, REDUCTIONS, ROWS, SOFTMAX, against_reference, assert_close, bits
 
 import fastloss as fl
 
-each_case = pytest.mark.parametrize("case", ROWS, ids=lambda c: c.name)
+each_case = pytest.mark.parametrize("case", SOFTMAX, ids=lambda c: c.name)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def classes_on(case, operands, axis):
+    """The same operands with the class axis, 1, elsewhere."""
+    names = ("input", "target") if case.lists else ("input",)
+    return {**operands, **{name: np.ascontiguousarray(np.moveaxis(operands[name], 1, axis)) for name in names}}
 
 
 @each_case
@@ -64,7 +70,7 @@ def test_class_axis(case, dtype, reduction):
     operands = case.operands((6, 10, 4, 5), dtype)
     value, (grad,) = case.gradients(operands, reduction=reduction)
     for axis in (0, 1, 2, 3, -1, -2, -3, -4):
-        moved = {**operands, "input": np.ascontiguousarray(np.moveaxis(operands["input"], 1, axis))}
+        moved = classes_on(case, operands, axis)
         got, (got_grad,) = case.gradients(moved, reduction=reduction, class_axis=axis)
         assert_close(got, value, dtype, f"axis {axis}")
         assert got_grad.shape == moved["input"].shape
@@ -78,7 +84,7 @@ def test_class_axis_last_of_sequences(case, dtype):
     for classes in (2, 10, 64, 1030, 5000):
         shape = (3, classes, 7)
         operands = case.operands(shape, dtype)
-        operands["input"] = np.ascontiguousarray(np.moveaxis(operands["input"], 1, -1))
+        operands = classes_on(case, operands, -1)
         for reduction in ("none", "mean"):
             value, (grad,) = case.gradients(operands, reduction=reduction, class_axis=-1)
             with fl.backend("reference"):
