@@ -24,12 +24,12 @@ static void column_label(real *restrict max, ireal *restrict label, const real *
     }
 }
 
-/* sum += x; in doubles with what that rounds away (two-sum), in floats' double sums without. */
+/* sum += x; in doubles with what that rounds away (two-sum; nothing if x is infinite), in floats' double sums without. */
 FL_INLINE void add(double *restrict sum, double *restrict carry, double x) {
     const double old = *sum, total = old + x;
     if (sizeof(real) == sizeof(double)) {
         const double added = total - old;
-        *carry += (old - (total - added)) + (x - added);
+        *carry += (double)r_if_finite((real)((old - (total - added)) + (x - added)));
     }
     *sum = total;
 }

@@ -133,7 +133,9 @@ def row_loss(job: RowJob, labels_only: bool = False) -> tuple[float, float, int,
             values, grads = values + value, grads + grad
         unreduced = np.where(counted, values.reshape(shape), 0.0)
         if job.grad is not None:
-            factor = np.full(shape, job.scale) * (1.0 if job.grad_output is None else job.grad_output.astype(np.float64))
+            factor = np.full(shape, job.scale) * (
+                1.0 if job.grad_output is None else job.grad_output.astype(np.float64)
+            )
             product = grads.reshape(job.logits.shape) * np.expand_dims(factor, job.axis)
             _store(job.grad, np.where(np.expand_dims(counted, job.axis), product, 0.0))
     if job.value is not None:

@@ -103,7 +103,7 @@ def as_targets(target: Any, shape: tuple[int, ...], logits: Array, axis: int) ->
 def bad_probability(logits: Array, axis: int, flat: int, real: np.dtype[Any]) -> ValueError:
     """The first entry of a position that is no probability, as the kernel reads it."""
     position = where(flat, logits.shape[:axis] + logits.shape[axis + 1 :])
-    row = logits[(*position[:axis], slice(None), *position[axis:])].astype(real)
+    row = np.moveaxis(logits, axis, -1)[position].astype(real)
     with np.errstate(invalid="ignore"):
         k = int(np.argmax((row < 0) | (row > 1)))
     place = (*position[:axis], k, *position[axis:])

@@ -49,7 +49,7 @@ def _distributions(rng: np.random.Generator, shape: Shape) -> Operands:
 
 
 def _probabilities(draw: Any) -> Any:
-    """The same operands with probabilities for logits, none of them so near 0 or 1 that a step of 1e-5 leaves [0, 1]."""
+    """The same operands with probabilities for logits, none so near 0 or 1 that a step of 1e-5 leaves [0, 1]."""
 
     def drawn(rng: np.random.Generator, shape: Shape) -> Operands:
         operands = draw(rng, shape)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Row losses by definition, on inputs of shape (outer, classes, inner) and labels of shape (outer, inner).
 
-Labels are in range: the caller saw to it, and to positions that are left out. Each function returns the values, of shape
-(outer, inner), and their gradients in the input, of its shape.
+Labels are in range: the caller saw to it, and to positions that are left out. Each function returns the values, of
+shape (outer, inner), and their gradients in the input, of its shape.
 """
 
 from __future__ import annotations
