@@ -6,6 +6,7 @@ from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
 from ._version import __version__
+from .accumulate import Accumulator
 from .binary import *  # noqa: F403
 from .criteria import *  # noqa: F403
 from .likelihood import *  # noqa: F403
@@ -13,6 +14,7 @@ from .regression import *  # noqa: F403
 from .softmax import *  # noqa: F403
 
 __all__ = [
+    "Accumulator",
     "__version__",
     "backend",
     "get_backend",

@@ -26,6 +26,10 @@ class Loss:
     def required(self) -> list[str]:
         return [n for n, p in self.parameters.items() if p.default is inspect.Parameter.empty]
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return {n: p.default for n, p in self.parameters.items() if p.default is not inspect.Parameter.empty}
+
     def is_array(self, parameter: str) -> bool:
         """Arrays have no default, or None; the other parameters are plain options."""
         return self.parameters[parameter].default in (inspect.Parameter.empty, None)
