@@ -12,11 +12,13 @@ from .criteria import *  # noqa: F403
 from .likelihood import *  # noqa: F403
 from .regression import *  # noqa: F403
 from .softmax import *  # noqa: F403
+from .streaming import evaluate
 
 __all__ = [
     "Accumulator",
     "__version__",
     "backend",
+    "evaluate",
     "get_backend",
     "get_num_threads",
     "isas",
