@@ -15,6 +15,7 @@ from ._call import Sums, Unfinished, boolean, integer, reduced
 
 __all__ = ["Accumulator"]
 
+NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out"})
 QUANTILES = ("0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
 
 
@@ -57,7 +58,7 @@ class Accumulator:
         self.per_sample = boolean(per_sample, "per_sample")
         known = inspect.signature(self.function).parameters
         for name in options:
-            if name not in known or name in ("return_grad", "grad_output", "out", "grad_out"):
+            if name not in known or name in NOT_ACCUMULATED:
                 raise TypeError(f"{self.function.__name__} accumulates no option {name!r}")
         self.reduction = options.pop("reduction", "mean")
         if not isinstance(self.reduction, str) or self.reduction == "none":
