@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import criteria, elementwise, softmax
+from . import criteria, ctc, elementwise, softmax
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
 from ._version import __version__
 from .criteria import *  # noqa: F403
+from .ctc import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .softmax import *  # noqa: F403
 
@@ -21,6 +22,7 @@ __all__ = [
     "show_config",
     "verify",
     *criteria.__all__,
+    *ctc.__all__,
     *elementwise.__all__,
     *softmax.__all__,
 ]
