@@ -11,8 +11,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc, qsort
 
 cnp.import_array()
 
@@ -91,6 +91,34 @@ cdef extern from "fastloss.h" nogil:
         int power
         Py_ssize_t slots
         Py_ssize_t slot_stride
+    ctypedef struct fl_ctc_job:
+        int want
+        int from_logits
+        int zero_infinity
+        int per_label
+        int exact
+        Py_ssize_t frames
+        Py_ssize_t samples
+        Py_ssize_t classes
+        int64_t blank
+        fl_operand log_probs
+        Py_ssize_t frame_stride
+        Py_ssize_t sample_stride
+        Py_ssize_t class_stride
+        fl_operand target
+        const int64_t *target_starts
+        const int64_t *target_lengths
+        const int64_t *input_lengths
+        const int64_t *order
+        fl_operand grad_output
+        double scale
+        void *value
+        void *grad
+        int grad_is_zero
+        char *workspace
+        Py_ssize_t workspace_bytes
+        int *workspace_taken
+        int workspaces
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -110,6 +138,8 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn multi_margin
         fl_unit_fn multilabel_margin
         fl_unit_fn multilabel_labels
+        Py_ssize_t (*ctc_workspace)(const fl_ctc_job *) noexcept nogil
+        fl_unit_fn ctc
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -444,3 +474,4 @@ cdef int run_row_job(const fl_kernels *table, int loss, fl_row_job *job, bint la
 
 
 include "_fast.pxi"
+include "_ctc.pxi"
