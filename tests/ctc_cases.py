@@ -43,10 +43,10 @@ class Batch:
     def concatenated(self) -> np.ndarray:
         return np.concatenate([*self.targets, np.zeros(0, np.int64)])
 
-    def padded(self, width: int | None = None, fill: int = -7) -> np.ndarray:
+    def padded(self, width: int | None = None, fill: int = -7, dtype: Any = np.int64) -> np.ndarray:
         """(N, S) targets, with something that is no label behind each."""
         longest = int(self.target_lengths.max(initial=0))
-        rows = np.full((len(self.targets), longest if width is None else width), fill, np.int64)
+        rows = np.full((len(self.targets), longest if width is None else width), fill, dtype)
         for row, labels in zip(rows, self.targets, strict=True):
             row[: len(labels)] = labels
         return rows

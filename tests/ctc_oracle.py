@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What CTC must give: in long double, and, for tiny cases, by the sum over all paths. Neither shares code with fastloss.
+"""What CTC must give: in long double, and for tiny cases by the sum over all paths. It shares no code with fastloss.
 
 `exact` runs forward only. Its gradient walks back through the recursion: the probability of a state at a frame is
 handed to the states before it in proportion to what they brought in, so that no backward variable, total or quotient of
@@ -94,7 +94,7 @@ def _code(labels: Any, classes: int) -> int:
 
 @functools.cache
 def _paths(frames: int, classes: int, blank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All paths (P, T), the code of what each merges to (P,), and (P, T * C) a 1 for each path's label at each frame."""
+    """All paths (P, T), the code of what each merges to (P,), and (P, T * C) a 1 at each path's label of each frame."""
     paths = np.indices((classes,) * frames).reshape(frames, -1).T
     counts = paths != blank
     counts[:, 1:] &= paths[:, 1:] != paths[:, :-1]
