@@ -268,18 +268,21 @@ def random_batches(cases: int, seed: int, samples: int = 200) -> Iterator[Batch]
         yield random_batch(rng, samples)
 
 
+def every_way(batch: Batch) -> Iterator[bytes]:
+    """The bytes of values and gradients in both types, of logits and log-probabilities, on both paths."""
+    for dtype in ("float32", "float64"):
+        for from_logits in (False, True):
+            for forced in (False, True):
+                loss, grad = call(batch, dtype, from_logits, forced, reduction="none", return_grad=True)
+                yield loss.tobytes() + grad.tobytes()
+                yield np.float64(call(batch, dtype, from_logits, forced)).tobytes()
+
+
 def digests() -> dict[str, str]:
-    """A digest per distribution of values and gradients in both types, of logits and log-probabilities."""
-    found = {}
-    for name in DISTRIBUTIONS:
-        digest = hashlib.sha256()
-        for dtype in (np.float32, np.float64):
-            for from_logits in (False, True):
-                loss, grad = call(batch_of(name), dtype, from_logits, reduction="none", return_grad=True)
-                digest.update(loss.tobytes() + grad.tobytes())
-                digest.update(np.float64(call(batch_of(name), dtype, from_logits)).tobytes())
-        found[name] = digest.hexdigest()
-    return found
+    """A digest per distribution, and of a batch of many samples."""
+    batches = {name: batch_of(name) for name in DISTRIBUTIONS}
+    batches["many"] = random_batch(np.random.default_rng(11), 300)
+    return {name: hashlib.sha256(b"".join(every_way(batch))).hexdigest() for name, batch in batches.items()}
 
 
 if __name__ == "__main__":
