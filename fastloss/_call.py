@@ -133,8 +133,21 @@ def scale_of(reduction: str, denominator: float) -> float:
     return 1.0 / denominator if denominator != 0 else 0.0
 
 
-def reduced(total: float, reduction: str, denominator: float) -> np.float64:
-    """IEEE division, without NumPy's warnings or Python's exception."""
+class Sums(NamedTuple):
+    """A reduced loss before its division."""
+
+    total: float
+    denominator: float
+
+
+class Unfinished(str):
+    """A reduction ("mean" or "sum") that gives `Sums`: what accumulators add up."""
+
+
+def reduced(total: float, reduction: str, denominator: float) -> Any:
+    """np.float64 by IEEE division, without NumPy's warnings or Python's exception; or `Sums` if asked for."""
+    if isinstance(reduction, Unfinished):
+        return Sums(total, denominator)
     if reduction != "mean":
         return np.float64(total)
     if denominator != 0:

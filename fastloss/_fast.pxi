@@ -21,7 +21,7 @@ def _connect(backend, general_elementwise, general_cross_entropy):
 
 
 cdef inline int reduction_code(reduction):
-    if not isinstance(reduction, str):
+    if type(reduction) is not str:
         return OTHER
     return MEAN if reduction == "mean" else SUM if reduction == "sum" else NONE if reduction == "none" else OTHER
 

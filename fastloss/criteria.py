@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .elementwise import binary_cross_entropy_with_logits, gaussian_nll_loss, huber_loss, l1_loss, mse_loss
+from .binary import binary_cross_entropy_with_logits
+from .likelihood import gaussian_nll_loss
+from .regression import huber_loss, l1_loss, mse_loss
 from .softmax import cross_entropy
 
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "MSELoss"]

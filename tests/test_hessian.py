@@ -12,7 +12,8 @@ from fastloss import _call
 from fastloss.reference import elementwise as definitions
 
 native = pytest.importorskip("fastloss._native", reason="needs the compiled extension")
-SPECS = {s.name: s for s in vars(fl.elementwise).values() if isinstance(s, _call.Elementwise)}
+MODULES = (fl.binary, fl.likelihood, fl.regression)
+SPECS = {s.name: s for m in MODULES for s in vars(m).values() if isinstance(s, _call.Elementwise)}
 
 
 @pytest.mark.parametrize("case", ELEMENTWISE, ids=lambda c: c.name)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Write the stubs of the loss functions from their signatures, with overloads on `reduction` and `return_grad`.
 
-``python tools/stubs.py`` writes fastloss/elementwise.pyi and fastloss/softmax.pyi; ``--check`` only tells, by exit
+``python tools/stubs.py`` writes the .pyi beside each module of MODULES; ``--check`` only tells, by exit
 status 1, that they are stale. Parameters are read from the source files, so nothing has to be built or installed.
 """
 
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["elementwise", "softmax"]
+MODULES = ["binary", "likelihood", "regression", "softmax"]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.

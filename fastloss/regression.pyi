@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Written by tools/stubs.py from elementwise.py; not to be edited.
+# Written by tools/stubs.py from regression.py; not to be edited.
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 # An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
 _Array: TypeAlias = NDArray[np.floating[Any]] | Any
 
-__all__ = ["binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "l1_loss", "mse_loss"]
+__all__ = ["huber_loss", "l1_loss", "mse_loss"]
 
 @overload
 def l1_loss(
@@ -209,149 +209,4 @@ def huber_loss(
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
-) -> Any: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> np.float64: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> _Array: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> tuple[np.float64, _Array]: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> tuple[_Array, _Array]: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: bool = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> Any: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> np.float64: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> _Array: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> tuple[np.float64, tuple[_Array, _Array]]: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> tuple[_Array, tuple[_Array, _Array]]: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: str = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: bool = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> Any: ...

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays and options of a loss, from files and flags."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .losses import Loss
+from .parsing import flag
+from .refusal import Refusal, reason
+
+TEXT_KEYS = ("transcripts", "text", "texts", "names")
+NPY_MAGIC, NPZ_MAGIC = b"\x93NUMPY", b"PK"
+
+
+@dataclass
+class Inputs:
+    """What one evaluation works on."""
+
+    arguments: dict[str, Any]  # of the loss, `reduction` aside
+    reduction: str = "mean"
+    text: np.ndarray | None = None  # of each sample, if the file has it
+    notes: list[str] = field(default_factory=list)  # for stderr
+
+
+def check_magic(path: str, magic: bytes, otherwise: str) -> None:
+    """Refuse what is not a .npy or .npz file by its first bytes: NumPy's own message would be about pickles."""
+    try:
+        with open(path, "rb") as file:
+            start, pipe = file.read(6), not file.seekable()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise Refusal(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if pipe:
+        raise Refusal(f"{path} is a pipe: expected a file, which can be read in any order")
+    if not start.startswith(magic):
+        hint = otherwise if start.startswith((NPY_MAGIC, NPZ_MAGIC)) else ""
+        raise Refusal(f"{path} is not a {'.npy' if magic == NPY_MAGIC else '.npz'} file{hint}")
+
+
+def load_npy(path: str, name: str) -> np.ndarray:
+    """A .npy file, mapped and not read, so that arrays beyond memory work."""
+    check_magic(path, NPY_MAGIC, f" but a .npz file; give it without {flag(name)}")
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+    except Exception as error:  # a hostile header can make NumPy raise nearly anything
+        raise Refusal(f"{path} cannot be read as an array: {reason(error)}") from None
+
+
+def read_member(npz: Any, path: str, key: str) -> np.ndarray:
+    try:
+        member = npz[key]
+    except Exception as error:  # zlib, zipfile, NumPy and the codec each have their own
+        raise Refusal(f"{path}: member {key!r} cannot be read: {reason(error)}") from None
+    if not isinstance(member, np.ndarray):
+        raise Refusal(f"{path}: member {key!r} is not an array")
+    return member
+
+
+@contextlib.contextmanager
+def open_npz(path: str) -> Iterator[Any]:
+    check_magic(path, NPZ_MAGIC, " but a .npy file; give it as --input or another array")
+    with contextlib.ExitStack() as stack:
+        try:
+            # NumPy leaves a file open that it opened itself and found damaged.
+            npz = stack.enter_context(np.load(stack.enter_context(open(path, "rb")), allow_pickle=False))
+        except Exception as error:
+            raise Refusal(f"{path} cannot be read: {reason(error)}") from None
+        yield npz
+
+
+def load_inputs(loss: Loss, options: argparse.Namespace) -> Inputs:
+    """Arrays and options of a loss from the command line and, where that is silent, from the .npz file."""
+    given = {n: v for n, v in vars(options).items() if n in loss.parameters}
+    arguments = {n: load_npy(v, n) if loss.is_array(n) and isinstance(v, str) else v for n, v in given.items()}
+    inputs = Inputs(arguments)
+    keys: list[str] = []
+    if options.file is not None:
+        with open_npz(options.file) as npz:
+            keys = list(npz.files)
+            for key in keys:
+                if key in loss.parameters and key not in arguments:
+                    member = read_member(npz, options.file, key)
+                    arguments[key] = member if loss.is_array(key) else plain_option(options.file, key, member)
+            inputs.text = read_text(npz, options.file, set(keys) - set(loss.parameters), inputs.notes)
+    inputs.notes += likely_typos(loss, options.file, keys, arguments)
+    check_complete(loss, options.file, keys, arguments)
+    inputs.reduction = chosen_reduction(arguments.pop("reduction", None), loss.parameters["reduction"].default)
+    return inputs
+
+
+def plain_option(path: str, key: str, member: np.ndarray) -> Any:
+    """An option (say `delta`) that stands in the file: a 0-d array."""
+    if member.ndim != 0:
+        raise Refusal(f"{path}: member {key!r}: expected a 0-d array for this option, got shape {member.shape}")
+    return member.item()
+
+
+def read_text(npz: Any, path: str, keys: Collection[str], notes: list[str]) -> np.ndarray | None:
+    """The first 1-D array of strings under a key for texts. One that cannot be read is no reason to refuse the rest."""
+    for key in TEXT_KEYS:
+        try:
+            member = read_member(npz, path, key) if key in keys else None
+        except Refusal as refusal:
+            notes.append(f"note: {refusal}; the samples have no text")
+            continue
+        if member is not None and member.dtype.kind in "US" and member.ndim == 1:
+            return member
+    return None
+
+
+def likely_typos(loss: Loss, path: str | None, keys: Iterable[str], arguments: Collection[str]) -> list[str]:
+    """Notes on members that are ignored but look like an argument that was not given: `weights`, `masks`."""
+    absent = [n for n in loss.parameters if n not in arguments]
+    pairs = {k: difflib.get_close_matches(k, absent, n=1, cutoff=0.8) for k in keys if k not in loss.parameters}
+    ignored = f"is not an argument of {loss.name} and is ignored"
+    return [f"note: {path}: {key!r} {ignored}; did you mean {close[0]!r}?" for key, close in pairs.items() if close]
+
+
+def check_complete(loss: Loss, path: str | None, keys: Collection[str], arguments: Collection[str]) -> None:
+    missing = [n for n in loss.required if n not in arguments]
+    if not missing:
+        return
+    flags = " ".join(f"{flag(n)} {n}.npy" for n in missing)
+    if path is None:
+        raise Refusal(f"{loss.name} needs {', '.join(missing)}: give a FILE.npz that holds them, or {flags}")
+    names, held = " and no ".join(map(repr, missing)), ", ".join(sorted(keys)) or "nothing"
+    raise Refusal(f"{path} has no {names}, which {loss.name} needs (it holds {held}); or give {flags}")
+
+
+def chosen_reduction(given: Any, default: str) -> str:
+    """The function judges the name later; but "none" has no value to report, and is what the samples show anyway."""
+    if given == "none":
+        raise Refusal("reduction 'none' has no single value: expected 'mean' or 'sum'")
+    chosen = default if given is None else str(given)
+    return "mean" if chosen == "none" else chosen
