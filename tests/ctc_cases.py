@@ -165,6 +165,15 @@ def drifting(rng: Generator) -> Batch:
     return Batch(x, [draw_labels(rng, n, 30) for n in (90, 140)], np.array([400, 390]))
 
 
+def jumping(rng: Generator) -> Batch:
+    """Runs of frames that favour one class by 1 to 200; see `jump`."""
+    targets = [draw_labels(rng, n, 5) for n in (2, 4, 9, 20, 40, 60)]
+    batch = Batch(np.zeros((200, 6, 5)), targets, np.array([200, 199, 180, 200, 150, 200]))
+    for n in range(6):
+        jump(rng, batch.x[:, n])
+    return batch
+
+
 def masked(rng: Generator) -> Batch:
     """Three entries of ten are -inf, never a blank, nor the labels of one alignment."""
     batch = normal(3.0, 90, 25, (20, 9, 30))(rng)
@@ -207,6 +216,7 @@ DISTRIBUTIONS: dict[str, Callable[[Generator], Batch]] = {
     "one frame": one_frame,
     "no labels": no_labels,
     "drifting": drifting,
+    "jumping": jumping,
     "masked": masked,
     "closed vocabulary": closed_vocabulary,
     "ocr": ocr,
@@ -230,9 +240,40 @@ def expected(name: str, dtype: str, from_logits: bool) -> tuple[np.ndarray, np.n
     return ctc_oracle.exact(x, batch.targets, batch.input_lengths, batch.blank, from_logits)
 
 
+# ---- four and five small samples -------------------------------------------------------------------------------------
+
+LENGTHS = ([5, 3, 0, 2], [20, 17, 9, 20])  # of the targets, of the inputs
+
+
+def drawn(blank: int = 0, classes: int = 9, seed: int = 0) -> Batch:
+    """Four samples of different lengths, one of them with an empty target."""
+    rng = np.random.default_rng(seed)
+    targets = [draw_labels(rng, n, classes, blank, 0.3) for n in LENGTHS[0]]
+    return Batch(rng.normal(0, 2, (20, 4, classes)), targets, np.array(LENGTHS[1]), blank)
+
+
+def arguments(batch: Batch, dtype="float64", from_logits=False):
+    """The four operands, with padded targets."""
+    return batch.inputs(dtype, from_logits), batch.padded(), batch.input_lengths, batch.target_lengths
+
+
+def infeasible() -> Batch:
+    """Too few frames by one, for a repeat, for many; exactly enough; and plenty."""
+    targets = [np.array(t) for t in ([1, 2, 3, 4], [2, 2], [5, 5, 5], [1, 1, 2], [3])]
+    rng = np.random.default_rng(1)
+    return Batch(rng.normal(size=(8, 5, 6)), targets, np.array([3, 2, 1, 4, 8]))
+
+
 # ---- random small batches --------------------------------------------------------------------------------------------
 
 SCALES = (0.1, 1.0, 3.0, 10.0, 40.0, 150.0)
+
+
+def jump(rng: Generator, sample: np.ndarray) -> None:
+    """Runs of frames that favour one class, by as much each: mass lost in one run is what counts in the next."""
+    runs = rng.integers(0, sample.shape[1], len(sample)).repeat(rng.integers(1, 40, len(sample)))
+    sample[...] = rng.normal(0, 0.1, sample.shape) - 10 ** rng.uniform(0, 2.3)
+    sample[range(len(sample)), runs[: len(sample)]] = 0
 
 
 def random_batch(rng: Generator, samples: int) -> Batch:
@@ -246,7 +287,7 @@ def random_batch(rng: Generator, samples: int) -> Batch:
     for n in range(samples):
         most = lengths[n] + 2 if rng.random() < 0.2 else max(1, lengths[n] // 2)
         targets.append(draw_labels(rng, int(rng.integers(0, most + 1)), classes, blank, rng.choice([0.0, 0.15, 0.8])))
-        sample, kind = x[:, n], rng.integers(0, 8)
+        sample, kind = x[:, n], rng.integers(0, 9)
         if kind == 0:
             sample[rng.random(frames) < rng.random()] *= 300
         elif kind == 1:
@@ -257,6 +298,8 @@ def random_batch(rng: Generator, samples: int) -> Batch:
             sample[:, blank] += rng.choice([-50.0, 12.0, 50.0, 700.0])
         elif kind == 4:
             sample[...] = np.sort(sample, axis=0)[:: rng.choice([-1, 1])]
+        elif kind == 5:
+            jump(rng, sample)
     empty = np.isneginf(x).all(axis=-1)  # no softmax
     x[empty, blank] = 0
     return Batch(x, targets, lengths, blank)
