@@ -15,6 +15,7 @@ from ._call import Sums, Unfinished, boolean, integer, reduced
 
 __all__ = ["Accumulator"]
 
+NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out"})
 QUANTILES = ("0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
 
 
@@ -57,10 +58,10 @@ class Accumulator:
         self.per_sample = boolean(per_sample, "per_sample")
         known = inspect.signature(self.function).parameters
         for name in options:
-            if name not in known or name in ("return_grad", "grad_output", "out", "grad_out"):
+            if name not in known or name in NOT_ACCUMULATED:
                 raise TypeError(f"{self.function.__name__} accumulates no option {name!r}")
         self.reduction = options.pop("reduction", "mean")
-        if self.reduction not in ("mean", "sum"):
+        if not isinstance(self.reduction, str) or self.reduction == "none":
             raise ValueError(f"reduction must be 'mean' or 'sum' to accumulate, got {self.reduction!r}")
         self.options = options
         self.reset()
@@ -116,8 +117,9 @@ class Accumulator:
 
     def compute(self) -> Any:
         """The loss of all data so far, as one call would give it: np.float64, nan for the mean of nothing."""
-        denominator = self._denominator.value() if self.reduction == "mean" else 1.0
-        return reduced(self._total.value(), self.reduction, denominator)
+        if self.reduction == "sum":
+            return np.float64(self._total.value())
+        return reduced(self._total.value(), "mean", self._denominator.value())
 
     def statistics(self, worst: int = 0) -> dict[str, Any]:
         """Of the samples that count: their number, mean, standard deviation (of the population), smallest and largest

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zipfile
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -35,11 +37,19 @@ class Member:
 
     def __init__(self, archive: zipfile.ZipFile, key: str) -> None:
         self.archive, self.key = archive, key
-        self.info = archive.getinfo(key if key in archive.namelist() else f"{key}.npy")
-        stream = self._open()
-        stream.close()
+        with self.named():
+            self.info = archive.getinfo(key if key in archive.namelist() else f"{key}.npy")
+            self.open().close()
 
-    def _open(self) -> IO[bytes]:
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Whatever zlib, zipfile and NumPy make of damaged files becomes a ValueError that names the member."""
+        try:
+            yield
+        except Exception as error:
+            raise ValueError(f"member {self.key!r} cannot be read: {str(error) or type(error).__name__}") from None
+
+    def open(self) -> IO[bytes]:
         """The member's stream, behind its header."""
         stream = self.archive.open(self.info)
         try:
@@ -66,7 +76,7 @@ class Member:
             raise ValueError(
                 f"it has {self.nbytes} bytes that cannot be read in chunks: save it as .npy, which is mapped"
             )
-        with self._open() as stream:
+        with self.named(), self.open() as stream:
             flat = np.frombuffer(_exactly(stream, self.nbytes), self.dtype)
             _check_end(stream)
         return flat.reshape(self.shape, order="F" if self.fortran else "C")
@@ -82,10 +92,14 @@ class MemberColumn:
 
     def read(self, first: int, last: int) -> Array:
         """Samples [first, last); each call goes on where the one before ended, or starts anew at 0."""
+        with self.member.named():
+            return self._read(first, last)
+
+    def _read(self, first: int, last: int) -> Array:
         member = self.member
         if self.stream is None or first < self.at:
             self.close()
-            self.stream, self.at = member._open(), 0
+            self.stream, self.at = member.open(), 0
         assert first == self.at, "members are read in order"
         size = math.prod(member.shape[1:]) * member.dtype.itemsize
         flat = np.frombuffer(_exactly(self.stream, (last - first) * size), member.dtype)

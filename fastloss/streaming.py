@@ -106,11 +106,8 @@ def open_source(source: Any, function: Callable[..., Any]) -> Iterator[Any]:
 
 def _member(archive: zipfile.ZipFile, key: str) -> Any:
     """A member; a 0-d one is an option or a number."""
-    try:
-        member = Member(archive, key)
-        return member if member.shape else member.whole().item()
-    except (ValueError, SyntaxError, KeyError) as error:
-        raise ValueError(f"member {key!r} cannot be read: {error}") from None
+    member = Member(archive, key)
+    return member if member.shape else member.whole().item()
 
 
 def _batches(

@@ -20,7 +20,8 @@ def snippets() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
 
 
-def test_readme_snippets(capsys):
+def test_readme_snippets(capsys, monkeypatch):
+    monkeypatch.chdir(README.parent)
     names: dict[str, object] = {}
     for text in snippets():
         if text.startswith(">>>"):

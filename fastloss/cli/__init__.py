@@ -29,7 +29,7 @@ from .loading import load_inputs
 from .losses import find_losses
 from .parsing import EVAL_USAGE, Parser, did_you_mean, eval_parser, loss_parser, top_parser
 from .refusal import Refusal
-from .report import complain, print_table, say, to_json
+from .report import complain, print_table, progress_bar, say, to_json, write_losses
 from .summary import evaluate, summarise
 
 EXIT_REFUSED, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
@@ -45,14 +45,17 @@ def run_eval(argv: Sequence[str]) -> None:
         raise Refusal(f"unknown loss {argv[0]!r}{hint} (fastloss eval --help lists the losses)")
     loss = losses[argv[0]]
     options = loss_parser(loss).parse_strictly(argv[1:])
-    inputs = load_inputs(loss, options)
-    evaluation = evaluate(loss, inputs)
+    with contextlib.ExitStack() as stack:
+        inputs = load_inputs(loss, options, stack)
+        evaluation = evaluate(loss, inputs, stack.enter_context(progress_bar(loss.name, options.quiet)))
     report = summarise(loss, inputs, evaluation, options.top)
     for note in inputs.notes:
         complain(note)
+    if options.per_sample is not None:
+        write_losses(options.per_sample, evaluation.every)
     if options.as_json:
         return say(to_json(report))
-    print_table(report, evaluation.left_out, inputs.arguments.get("weight") is not None)
+    print_table(report, evaluation.left_out, "weight" in inputs.parts[0].arguments)
 
 
 def run_info(argv: Sequence[str]) -> None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+import zipfile
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..columns import Member, keys_of
 from .losses import Loss
 from .parsing import flag
 from .refusal import Refusal, reason
@@ -21,12 +23,21 @@ NPY_MAGIC, NPZ_MAGIC = b"\x93NUMPY", b"PK"
 
 
 @dataclass
+class Part:
+    """One file, or the arrays of the flags alone."""
+
+    path: str | None
+    arguments: dict[str, Any]  # of the loss, `reduction` aside; arrays of files are not read yet
+    text: np.ndarray | None = None  # of each sample, if the file has it
+    samples: int = 0  # known once it is evaluated
+
+
+@dataclass
 class Inputs:
     """What one evaluation works on."""
 
-    arguments: dict[str, Any]  # of the loss, `reduction` aside
+    parts: list[Part]
     reduction: str = "mean"
-    text: np.ndarray | None = None  # of each sample, if the file has it
     notes: list[str] = field(default_factory=list)  # for stderr
 
 
@@ -54,65 +65,83 @@ def load_npy(path: str, name: str) -> np.ndarray:
         raise Refusal(f"{path} cannot be read as an array: {reason(error)}") from None
 
 
-def read_member(npz: Any, path: str, key: str) -> np.ndarray:
-    try:
-        member = npz[key]
-    except Exception as error:  # zlib, zipfile, NumPy and the codec each have their own
-        raise Refusal(f"{path}: member {key!r} cannot be read: {reason(error)}") from None
-    if not isinstance(member, np.ndarray):
-        raise Refusal(f"{path}: member {key!r} is not an array")
-    return member
-
-
-@contextlib.contextmanager
-def open_npz(path: str) -> Iterator[Any]:
+def open_npz(path: str, stack: contextlib.ExitStack) -> zipfile.ZipFile:
+    """The archive, which `stack` will close."""
     check_magic(path, NPZ_MAGIC, " but a .npy file; give it as --input or another array")
-    with contextlib.ExitStack() as stack:
-        try:
-            # NumPy leaves a file open that it opened itself and found damaged.
-            npz = stack.enter_context(np.load(stack.enter_context(open(path, "rb")), allow_pickle=False))
-        except Exception as error:
-            raise Refusal(f"{path} cannot be read: {reason(error)}") from None
-        yield npz
+    try:
+        # zipfile leaves a file open that it opened itself and found damaged.
+        return stack.enter_context(zipfile.ZipFile(stack.enter_context(open(path, "rb"))))
+    except Exception as error:  # zipfile has many
+        raise Refusal(f"{path} cannot be read: {reason(error)}") from None
 
 
-def load_inputs(loss: Loss, options: argparse.Namespace) -> Inputs:
-    """Arrays and options of a loss from the command line and, where that is silent, from the .npz file."""
+def read_member(archive: zipfile.ZipFile, path: str, key: str) -> Member:
+    try:
+        return Member(archive, key)
+    except ValueError as error:
+        raise Refusal(f"{path}: {reason(error)}") from None
+
+
+def load_inputs(loss: Loss, options: argparse.Namespace, stack: contextlib.ExitStack) -> Inputs:
+    """Arrays and options of a loss from the command line and, where that is silent, from the .npz files."""
     given = {n: v for n, v in vars(options).items() if n in loss.parameters}
-    arguments = {n: load_npy(v, n) if loss.is_array(n) and isinstance(v, str) else v for n, v in given.items()}
-    inputs = Inputs(arguments)
-    keys: list[str] = []
-    if options.file is not None:
-        with open_npz(options.file) as npz:
-            keys = list(npz.files)
-            for key in keys:
-                if key in loss.parameters and key not in arguments:
-                    member = read_member(npz, options.file, key)
-                    arguments[key] = member if loss.is_array(key) else plain_option(options.file, key, member)
-            inputs.text = read_text(npz, options.file, set(keys) - set(loss.parameters), inputs.notes)
-    inputs.notes += likely_typos(loss, options.file, keys, arguments)
-    check_complete(loss, options.file, keys, arguments)
-    inputs.reduction = chosen_reduction(arguments.pop("reduction", None), loss.parameters["reduction"].default)
+    flags = {n: load_npy(v, n) if loss.is_array(n) and isinstance(v, str) else v for n, v in given.items()}
+    inputs = Inputs([])
+    reductions = set()
+    for path in options.files or [None]:
+        part, keys = load_part(loss, path, flags, inputs.notes, stack)
+        inputs.notes += likely_typos(loss, path, keys, part.arguments)
+        check_complete(loss, path, keys, part.arguments)
+        reductions.add(chosen_reduction(part.arguments.pop("reduction", None), loss.parameters["reduction"].default))
+        inputs.parts.append(part)
+    if len(reductions) > 1:
+        raise Refusal(f"the files ask for different reductions ({', '.join(sorted(reductions))}): give --reduction")
+    inputs.reduction = reductions.pop()
     return inputs
 
 
-def plain_option(path: str, key: str, member: np.ndarray) -> Any:
-    """An option (say `delta`) that stands in the file: a 0-d array."""
-    if member.ndim != 0:
+def load_part(
+    loss: Loss, path: str | None, flags: dict[str, Any], notes: list[str], stack: contextlib.ExitStack
+) -> tuple[Part, list[str]]:
+    """One file's arguments below the flags', and the names of its members."""
+    part = Part(path, dict(flags))
+    if path is None:
+        return part, []
+    archive = open_npz(path, stack)
+    keys = keys_of(archive)
+    for key in keys:
+        if key in loss.parameters and key not in flags:
+            member = read_member(archive, path, key)
+            part.arguments[key] = member if loss.is_array(key) and member.shape else plain_option(loss, path, member)
+    part.text = read_text(archive, path, set(keys) - set(loss.parameters), notes)
+    return part, keys
+
+
+def plain_option(loss: Loss, path: str, member: Member) -> Any:
+    """An option (say `delta`) or a number that stands in the file: a 0-d array."""
+    if member.shape:
+        key = member.key
         raise Refusal(f"{path}: member {key!r}: expected a 0-d array for this option, got shape {member.shape}")
-    return member.item()
+    value = read_whole(path, member)
+    return value if loss.is_array(member.key) else value.item()
 
 
-def read_text(npz: Any, path: str, keys: Collection[str], notes: list[str]) -> np.ndarray | None:
+def read_whole(path: str, member: Member) -> np.ndarray:
+    try:
+        return member.whole()
+    except ValueError as error:
+        raise Refusal(f"{path}: {reason(error)}") from None
+
+
+def read_text(archive: zipfile.ZipFile, path: str, keys: Collection[str], notes: list[str]) -> np.ndarray | None:
     """The first 1-D array of strings under a key for texts. One that cannot be read is no reason to refuse the rest."""
     for key in TEXT_KEYS:
         try:
-            member = read_member(npz, path, key) if key in keys else None
+            member = read_member(archive, path, key) if key in keys else None
+            if member is not None and member.dtype.kind in "US" and len(member.shape) == 1:
+                return read_whole(path, member)
         except Refusal as refusal:
             notes.append(f"note: {refusal}; the samples have no text")
-            continue
-        if member is not None and member.dtype.kind in "US" and member.ndim == 1:
-            return member
     return None
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import fastloss as fl
 
-# Arguments of loss functions that mean nothing here: an evaluation wants values, and makes its own outputs.
-NOT_OPTIONS = frozenset({"return_grad", "grad_output", "out", "grad_out"})
+from ..accumulate import NOT_ACCUMULATED
+
+# Arguments that mean nothing here: an evaluation wants values, and makes its own outputs.
+NOT_OPTIONS = NOT_ACCUMULATED
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .refusal import Refusal
 
 # Instead of the docstrings' words, which speak of gradients and unreduced results.
 OWN_NOTES = {"mask": "bools; False leaves a position out of everything", "reduction": 'of the value: "mean" or "sum"'}
-EVAL_USAGE = "fastloss eval LOSS [FILE.npz] [options]"
+EVAL_USAGE = "fastloss eval LOSS [FILE.npz ...] [options]"
 
 
 def flag(name: str) -> str:
@@ -93,20 +93,28 @@ def add_flag(group: argparse._ActionsContainer, loss: Loss, name: str, note: str
 
 
 def loss_parser(loss: Loss) -> Parser:
-    """Parser of what follows ``fastloss eval LOSS``. The namespace has `file`, `as_json`, `top` and the loss's own."""
+    """Parser of what follows ``fastloss eval LOSS``. The namespace has
+    `files`, `as_json`, `top`, `quiet`, `per_sample` and the loss's own."""
     prog = f"fastloss eval {loss.name}"
     arrays = " ".join(f"{flag(n)} {n}.npy" for n in loss.required)
     parser = Parser(
         prog=prog,
-        usage=f"{prog} [FILE.npz] [options]",
+        usage=f"{prog} [FILE.npz ...] [options]",
         description=loss.title,
         epilog=f"examples:\n  {prog} FILE.npz        (its members are named {', '.join(loss.required)})\n"
         f"  {prog} {arrays} --json\n\n"
         "An array is a .npy file, or a number where the loss takes one, and goes before FILE's member of that name.",
     )
-    parser.add_argument("file", nargs="?", metavar="FILE.npz", help="arrays whose keys are the argument names")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE.npz",
+        help="arrays whose keys are the argument names; several: one data set",
+    )
     parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar (it shows on a terminal only)")
+    parser.add_argument("--per-sample", dest="per_sample", metavar="OUT.npy", help="write the loss of every sample")
     group = parser.add_argument_group(f"arguments of {loss.name}")
     notes = loss.notes() | OWN_NOTES
     for name in loss.parameters:

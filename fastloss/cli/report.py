@@ -6,9 +6,15 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
+
+from ..streaming import Progress
+from .refusal import Refusal
 
 TEXT_WIDTH = 60  # of a sample's text in the table; JSON has it whole
 Rows = Sequence[tuple[str, ...]]  # of a table
@@ -95,6 +101,46 @@ def say(text: str) -> None:
     """Print, with escapes for characters that the output's encoding lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, quiet: bool) -> Iterator[Progress | None]:
+    """A bar on stderr with rate and time left, where stderr is a terminal and rich is installed."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import Progress as Bar
+    except ImportError:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[samples]} samples"), DownloadColumn(),
+        TransferSpeedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task(title, total=None, samples=0)
+
+        def show(done: int, samples: int, size: int) -> None:
+            total = size / done * samples if done and samples else None
+            bar.update(task, completed=size, total=total, samples=done)
+
+        yield show
+
+
+def write_losses(path: str, losses: np.ndarray) -> None:
+    """A .npy file that appears whole or not at all."""
+    partial = f"{path}.part"
+    try:
+        with open(partial, "wb") as file:
+            np.save(file, losses)
+        os.replace(partial, path)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        with contextlib.suppress(OSError, ValueError):
+            os.remove(partial)
+        raise Refusal(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def complain(message: str) -> None:
