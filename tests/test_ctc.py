@@ -277,6 +277,7 @@ def test_feasible():
     for targets in (batch.padded(), batch.concatenated, batch.padded().tolist(), batch.padded().astype(np.int16)):
         found = fl.ctc_feasible(targets, batch.input_lengths, batch.target_lengths)
         assert found.dtype == bool and found.tolist() == [False, False, False, True, True]
+    assert fl.ctc_feasible([1, 1], 3, 2) and not fl.ctc_feasible([1, 1], 2, 2)
     rng = np.random.default_rng(3)
     targets = [draw_labels(rng, int(n), 5, 0, 0.4) for n in rng.integers(0, 12, 200)]
     frames = rng.integers(0, 15, 200)
