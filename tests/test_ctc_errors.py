@@ -229,7 +229,8 @@ def test_grad_output():
     for wrong in (np.ones(3), np.ones((4, 1)), np.ones((12, 4)), np.ones(X.shape)):
         message = refused(X, TARGETS, INPUT_LENGTHS, TARGET_LENGTHS, return_grad=True, grad_output=wrong)
         assert "grad_output" in message and str(wrong.shape) in message
-    assert "grad_output" in refused(X, TARGETS, INPUT_LENGTHS, TARGET_LENGTHS, grad_output=1.0)
+    operands = X, TARGETS, INPUT_LENGTHS, TARGET_LENGTHS
+    assert "grad_output" in refusal(lambda: fl.ctc_loss(*operands, grad_output=1.0))
 
 
 @pytest.mark.parametrize("k", range(4))
@@ -248,7 +249,8 @@ def test_feasible_refuses_alike():
         (TARGETS, -INPUT_LENGTHS, TARGET_LENGTHS, "input_lengths"),
         (TARGETS, INPUT_LENGTHS, TARGET_LENGTHS + 2, "target_lengths"),
         (TARGETS, INPUT_LENGTHS, -TARGET_LENGTHS, "target_lengths"),
-        (TARGETS, INPUT_LENGTHS[:3], TARGET_LENGTHS, "input_lengths"),
+        (TARGETS, INPUT_LENGTHS[:3], TARGET_LENGTHS, "targets"),
+        (TARGETS, INPUT_LENGTHS, TARGET_LENGTHS[:3], "target_lengths"),
         (IN_A_ROW[1:], INPUT_LENGTHS, TARGET_LENGTHS, "targets"),
         (np.zeros(0, int), INPUT_LENGTHS, np.array([2**62] * 4), "target"),
     ):
@@ -295,7 +297,7 @@ def hostile_integers(random: Random, values: list[int], chance: float) -> Any:
     """Integers of which some are replaced; of any type, now and then of one that is refused, or a list."""
     values = [random.choice(EXTREMES) if random.random() < chance else v for v in values]
     kind = random.choice(INTEGERS) if random.random() < 0.95 else random.choice(OTHERS)
-    if kind[-2] in "iu":
+    if kind[-2:][0] in "iu":
         dtype = np.dtype(kind)
         low, span = int(np.iinfo(dtype).min), 2 ** (8 * dtype.itemsize)
         a = np.array([(v - low) % span + low for v in values], dtype.newbyteorder("=")).astype(dtype)

@@ -82,7 +82,7 @@ MEGABYTE = 10**6
 def peak(run_python, tmp_path, *numbers: int) -> int:
     """Bytes beyond inputs and outputs that one call takes, on two threads."""
     (tmp_path / "peak.py").write_text(PEAK)
-    path, words = str(tmp_path / "peak.py"), [str(n) for n in numbers]
+    path, words = str(tmp_path / "peak.py"), [str(int(n)) for n in numbers]
     program = f"import sys, runpy; sys.argv[1:] = {words!r}; runpy.run_path({path!r})"
     result = run_python(program, FASTLOSS_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1")
     if "clear_refs" in result.stderr:
