@@ -83,6 +83,34 @@ typedef struct {
     ptrdiff_t grad_class_stride;
 } fl_row_job;
 
+/* One call of CTC. A unit is one sequence: order[unit] is its sample. A log-probability stands frame_stride * t +
+ * sample_stride * n + class_stride * c bytes behind log_probs.data (its shape and strides are not used). */
+typedef struct {
+    int want;
+    int from_logits;   /* log_probs holds logits: the log-softmax is part of the loss */
+    int zero_infinity; /* an infinite loss counts as 0 */
+    int per_label;     /* "mean": each loss is divided by its number of labels, at least 1 */
+    int exact;         /* for tests: the exact recursion for every sequence */
+    ptrdiff_t frames, samples, classes;
+    int64_t blank;
+    fl_operand log_probs;
+    ptrdiff_t frame_stride, sample_stride, class_stride;
+    fl_operand target;             /* labels; those of sample n start at logical index target_starts[n] */
+    const int64_t *target_starts;
+    const int64_t *target_lengths; /* at least 0 */
+    const int64_t *input_lengths;  /* 0 to frames */
+    const int64_t *order;          /* a permutation of the samples, the most work first */
+    fl_operand grad_output;        /* one number per sample, or absent */
+    double scale;
+    void *value;                   /* `samples` reals, or NULL */
+    void *grad;                    /* contiguous reals in the shape (frames, samples, classes), or NULL */
+    int grad_is_zero;              /* fresh memory: what stays 0 need not be written */
+    char *workspace;               /* one for each thread, 64-byte aligned, workspace_bytes apart */
+    ptrdiff_t workspace_bytes;
+    int *workspace_taken;          /* flags, one for each */
+    int workspaces;
+} fl_ctc_job;
+
 typedef struct {
     const char *name;
     int n_operands, n_predictions, n_params;
@@ -99,6 +127,8 @@ typedef struct {
     ptrdiff_t (*row_block)(const fl_row_job *);                                         /* positions per block */
     void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*row_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check labels, sum weights */
+    ptrdiff_t (*ctc_workspace)(const fl_ctc_job *); /* bytes for one thread; -1: more than memory can hold */
+    void (*ctc)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

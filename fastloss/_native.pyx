@@ -11,8 +11,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc, qsort
 
 cnp.import_array()
 
@@ -86,6 +86,34 @@ cdef extern from "fastloss.h" nogil:
         void *value
         fl_operand grad
         Py_ssize_t grad_class_stride
+    ctypedef struct fl_ctc_job:
+        int want
+        int from_logits
+        int zero_infinity
+        int per_label
+        int exact
+        Py_ssize_t frames
+        Py_ssize_t samples
+        Py_ssize_t classes
+        int64_t blank
+        fl_operand log_probs
+        Py_ssize_t frame_stride
+        Py_ssize_t sample_stride
+        Py_ssize_t class_stride
+        fl_operand target
+        const int64_t *target_starts
+        const int64_t *target_lengths
+        const int64_t *input_lengths
+        const int64_t *order
+        fl_operand grad_output
+        double scale
+        void *value
+        void *grad
+        int grad_is_zero
+        char *workspace
+        Py_ssize_t workspace_bytes
+        int *workspace_taken
+        int workspaces
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -102,6 +130,8 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
         fl_unit_fn row_labels
+        Py_ssize_t (*ctc_workspace)(const fl_ctc_job *) noexcept nogil
+        fl_unit_fn ctc
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -409,3 +439,4 @@ cdef int run_rows(const fl_kernels *table, fl_row_job *job, bint labels_only, fl
 
 
 include "_fast.pxi"
+include "_ctc.pxi"

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
+from .reference import ctc as sequences
 from .reference import elementwise as definitions
 from .reference import softmax
 
 if TYPE_CHECKING:
     from ._call import Job
+    from ._call_ctc import CtcJob
 
 
 def _float64(a: Array, shape: tuple[int, ...]) -> Array:
@@ -114,3 +116,23 @@ def cross_entropy(
     if value is not None:
         _store(value, unreduced)
     return _total(unreduced), _total(weight), -1
+
+
+def ctc(job: CtcJob) -> float:
+    """As `_native.run_ctc`, labels having been checked."""
+    samples = range(job.log_probs.shape[1])
+    targets = [job.targets.of(n).astype(np.int64) for n in samples]
+    losses, grads = sequences.ctc(
+        job.log_probs.astype(np.float64), targets, job.input_lengths, job.blank, job.from_logits
+    )
+    if job.zero_infinity:
+        losses = np.where(np.isposinf(losses), 0.0, losses)
+    per_label = 1.0 / np.maximum(job.targets.lengths, 1) if job.per_label else np.ones(len(samples))
+    if job.grad is not None:
+        factor = job.scale * per_label
+        if job.grad_output is not None:
+            factor = factor * job.grad_output.astype(np.float64)
+        _store(job.grad, grads * factor[:, np.newaxis])
+    if job.value is not None:
+        _store(job.value, losses)
+    return _total(losses * per_label)

@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from .binary import binary_cross_entropy_with_logits
+from .ctc import ctc_loss
 from .likelihood import gaussian_nll_loss
 from .regression import huber_loss, l1_loss, mse_loss
 from .softmax import cross_entropy
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "MSELoss"]
+__all__ = ["BCEWithLogitsLoss", "CTCLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "MSELoss"]
 
 
 class Criterion:
@@ -99,3 +100,14 @@ class CrossEntropyLoss(Criterion):
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
     ) -> None:
         super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
+
+
+class CTCLoss(Criterion):
+    """`ctc_loss` with its options held; called with (log_probs, targets, input_lengths, target_lengths)."""
+
+    _function = staticmethod(ctc_loss)
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False, *, from_logits: bool = False
+    ) -> None:
+        super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity, from_logits=from_logits)
