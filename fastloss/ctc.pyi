@@ -90,38 +90,8 @@ def ctc_loss(
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
 ) -> Any: ...
-@overload
 def ctc_feasible(
     targets: ArrayLike,
     input_lengths: ArrayLike,
     target_lengths: ArrayLike,
-    *,
-) -> np.float64: ...
-@overload
-def ctc_feasible(
-    targets: ArrayLike,
-    input_lengths: ArrayLike,
-    target_lengths: ArrayLike,
-    *,
-) -> _Array: ...
-@overload
-def ctc_feasible(
-    targets: ArrayLike,
-    input_lengths: ArrayLike,
-    target_lengths: ArrayLike,
-    *,
-) -> tuple[np.float64, _Array]: ...
-@overload
-def ctc_feasible(
-    targets: ArrayLike,
-    input_lengths: ArrayLike,
-    target_lengths: ArrayLike,
-    *,
-) -> tuple[_Array, _Array]: ...
-@overload
-def ctc_feasible(
-    targets: ArrayLike,
-    input_lengths: ArrayLike,
-    target_lengths: ArrayLike,
-    *,
 ) -> Any: ...
