@@ -13,7 +13,6 @@ import pytest
 from cases import CASES
 
 import fastloss as fl
-from fastloss import streaming
 from fastloss.columns import Member, column_of
 
 SHAPES = {False: (301, 3), True: (301, 7)}
@@ -139,15 +138,21 @@ def test_refusals(tmp_path):
         fl.evaluate("mse_loss", tmp_path / "o.npz", target=0.0)
 
 
-def test_axes_of_ctc():
-    class Fake:
-        __name__ = "ctc_loss"
-
-        def __call__(self, log_probs, targets, input_lengths, target_lengths):
-            pass
-
-    shapes = {"log_probs": (9, 4, 3), "targets": (4, 5), "input_lengths": (4,), "target_lengths": (4,)}
-    axes = {"log_probs": 1, "targets": 0, "input_lengths": 0, "target_lengths": 0}
-    assert streaming.sample_axes(Fake(), shapes) == (4, axes)
-    assert streaming.sample_axes(Fake(), {**shapes, "targets": (17,)}) == (1, {})
-    assert streaming.sample_axes(Fake(), {**shapes, "log_probs": (9, 3)}) == (1, {})
+def test_chunks_of_ctc(rng):
+    """Samples lie on axis 1 of log_probs; targets that are joined in one array cannot be cut, and are not."""
+    lengths, labels = np.full(7, 30), np.array([3, 0, 5, 2, 4, 1, 5])
+    operands = {
+        "log_probs": rng.normal(size=(30, 7, 6)),
+        "targets": rng.integers(1, 6, (7, 5)),
+        "input_lengths": lengths,
+        "target_lengths": labels,
+    }
+    expected = fl.ctc_loss(**operands)
+    joined = np.concatenate([row[:n] for row, n in zip(operands["targets"], labels, strict=True)])
+    for targets in (operands["targets"], joined):
+        for chunk_size in (1, 3, None):
+            found = fl.evaluate("ctc_loss", {**operands, "targets": targets}, chunk_size=chunk_size, per_sample=True)
+            assert found.compute() == pytest.approx(expected, rel=1e-14)
+            np.testing.assert_array_equal(found.losses(), fl.ctc_loss(**operands, reduction="none"))
+    single = fl.evaluate("ctc_loss", log_probs=np.zeros((4, 3)), targets=[1], input_lengths=4, target_lengths=1)
+    assert single.compute() == fl.ctc_loss(np.zeros((4, 3)), [1], 4, 1)
