@@ -5,12 +5,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from .binary import binary_cross_entropy_with_logits
+from .binary import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multilabel_soft_margin_loss,
+    sigmoid_focal_loss,
+    soft_margin_loss,
+)
 from .likelihood import gaussian_nll_loss
 from .regression import huber_loss, l1_loss, mse_loss
 from .softmax import cross_entropy
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "MSELoss"]
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
+    "HuberLoss",
+    "L1Loss",
+    "MSELoss",
+    "MarginRankingLoss",
+    "MultiLabelSoftMarginLoss",
+    "SigmoidFocalLoss",
+    "SoftMarginLoss",
+]
 
 
 class Criterion:
@@ -72,6 +93,15 @@ class HuberLoss(Criterion):
         super().__init__(reduction=reduction, delta=delta)
 
 
+class BCELoss(Criterion):
+    """`binary_cross_entropy` with its options held."""
+
+    _function = staticmethod(binary_cross_entropy)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
 class BCEWithLogitsLoss(Criterion):
     """`binary_cross_entropy_with_logits` with its options held."""
 
@@ -79,6 +109,51 @@ class BCEWithLogitsLoss(Criterion):
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
+
+
+class SoftMarginLoss(Criterion):
+    """`soft_margin_loss` with its options held."""
+
+    _function = staticmethod(soft_margin_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class MultiLabelSoftMarginLoss(Criterion):
+    """`multilabel_soft_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_soft_margin_loss)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
+class HingeEmbeddingLoss(Criterion):
+    """`hinge_embedding_loss` with its options held."""
+
+    _function = staticmethod(hinge_embedding_loss)
+
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class MarginRankingLoss(Criterion):
+    """`margin_ranking_loss` with its options held; called with (input1, input2, target)."""
+
+    _function = staticmethod(margin_ranking_loss)
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class SigmoidFocalLoss(Criterion):
+    """`sigmoid_focal_loss` with its options held."""
+
+    _function = staticmethod(sigmoid_focal_loss)
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)
 
 
 class GaussianNLLLoss(Criterion):
