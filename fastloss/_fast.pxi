@@ -135,7 +135,7 @@ def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weig
     if (kind != OTHER and grad_output is None and out is None and all_alike(operands)
             and (weight is None or goes_along(operands[0], weight)) and (mask is None or is_mask(operands[0], mask))
             and usual_outputs(operands, weight, mask, return_grad, grad_out, return_hess, hess_out)
-            and native_backend()):
+            and not (spec.per_sample and (kind != MEAN or mask is not None)) and native_backend()):
         found = fast_elementwise(spec, operands, params, kind, weight, mask, return_grad, grad_out, return_hess,
                                  hess_out)
         if found is not None:
@@ -159,7 +159,7 @@ cdef double total_of(const fl_kernels *table, object a, object mask) except? -1:
     if mask is not None:
         direct(&job.mask, <cnp.ndarray>mask)
     job.scale = 1.0
-    job.value = job.hess = NULL
+    job.value = job.value_stage = job.hess = NULL
     run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
     return fl_fold_sum(&fold)
 
@@ -188,7 +188,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
     if mask is not None:
         direct(&job.mask, <cnp.ndarray>mask)
     job.want = FL_VALUE
-    job.value = job.hess = NULL
+    job.value = job.value_stage = job.hess = NULL
     for k in range(FL_MAX_PREDICTIONS):
         job.grad[k] = NULL
         job.grad_acc[k].data = NULL

@@ -60,9 +60,7 @@ def test_grad_output_multiplies_the_gradient(case, reduction, kind, rng):
     value, grads = case.gradients(operands, reduction=reduction, grad_output=g)
     plain_value, plain = case.gradients(operands, reduction=reduction)
     assert bits(value) == bits(plain_value)
-    everywhere = np.broadcast_to(g, unreduced)
-    if case.rows:
-        everywhere = np.expand_dims(everywhere, 1)
+    everywhere = case.spread(np.broadcast_to(g, unreduced))
     for name, grad, reference in zip(case.predictions, grads, plain, strict=True):
         if operands[name].shape == shape:
             assert_close(grad, reference * everywhere, np.float64)
@@ -81,11 +79,11 @@ def test_mask_leaves_positions_out(case, reduction, rng):
     operands = case.operands(shape)
     unreduced = case.loss_shape(shape)
     mask = rng.random(unreduced) < 0.6
-    everywhere = np.broadcast_to(np.expand_dims(mask, 1), shape) if case.rows else mask
-    operands["input"] = np.where(everywhere, operands["input"], np.nan)
+    everywhere = np.broadcast_to(case.spread(mask), shape)
+    operands[case.first] = np.where(everywhere, operands[case.first], np.nan)
     value, grads = case.gradients(operands, reduction=reduction, mask=mask)
 
-    clean = {**operands, "input": np.where(everywhere, operands["input"], 0.0)}
+    clean = {**operands, case.first: np.where(everywhere, operands[case.first], 0.0)}
     values, full = case.gradients(clean, reduction="none", grad_output=mask.astype(np.float64))
     total = np.where(mask, values, 0.0)
     if reduction == "none":
@@ -146,7 +144,7 @@ def test_empty(case, shape):
 
 @all_cases
 def test_zero_dimensional_results_are_scalars(case):
-    operands = case.operands((5,) if case.rows else (), np.float32)
+    operands = case.operands(case.smallest, np.float32)
     value, grads = case.gradients(operands, reduction="none")
     assert type(value) is np.float32
     assert [np.shape(g) for g in grads] == [operands[name].shape for name in case.predictions]
