@@ -76,16 +76,22 @@ def reduces(function):
 
 
 def public_names(tree):
-    """The module's __all__ as text."""
+    """The module's __all__."""
     assigned = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
-    return ast.unparse(assigned[0].value)
+    return ast.literal_eval(assigned[0].value)
+
+
+def listed(names):
+    """A list as the formatter writes it."""
+    line = f"[{', '.join(map(repr, names))}]"
+    return line if len(line) <= 110 else "[\n" + "".join(f"    {name!r},\n" for name in names) + "]"
 
 
 def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    names = ast.literal_eval(public_names(tree))
-    parts = [HEADER.format(module=module, names=public_names(tree))]
+    names = public_names(tree)
+    parts = [HEADER.format(module=module, names=listed(public_names(tree)))]
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
             parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
