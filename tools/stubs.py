@@ -91,7 +91,7 @@ def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
     names = public_names(tree)
-    parts = [HEADER.format(module=module, names=listed(public_names(tree)))]
+    parts = [HEADER.format(module=module, names=listed(names))]
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
             parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
