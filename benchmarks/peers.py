@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import peers_ctc
 from cells import Cell
 
 Calls = dict[str, Callable[[], Any]]
@@ -55,6 +56,8 @@ class Fastloss:
         fl.set_num_threads(threads)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if cell.is_ctc:
+            return peers_ctc.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
@@ -64,6 +67,10 @@ class Fastloss:
             "gradient": partial(function, *args, return_grad=True),
             "grad_out": partial(function, *args, return_grad=True, grad_out=grad_out),
         }
+
+    def compared(self, cell: Cell, operands: dict[str, np.ndarray], peer: str, mode: str, call: Any) -> Any:
+        """What a peer's result must agree with: our call, or for CTC one with the gradient that the others give."""
+        return peers_ctc.fastloss_compared(self.module, operands, peer, mode) if cell.is_ctc else call
 
 
 class Torch:
@@ -80,6 +87,8 @@ class Torch:
         torch.set_num_threads(threads)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if cell.is_ctc:
+            return peers_ctc.torch_calls(self.torch, cell, operands)
         function = getattr(self.torch.nn.functional, FUNCTIONS[cell.loss])
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
@@ -94,7 +103,7 @@ class Torch:
 
 
 class Jax:
-    """jax.jit on the CPU; cross entropy and the others as in optax."""
+    """jax.jit on the CPU; cross entropy and the others as in optax, and CTC by optax itself."""
 
     name = "jax"
     module = "jax"
@@ -109,6 +118,8 @@ class Jax:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         jax = self.jax
         jax.config.update("jax_enable_x64", cell.dtype == "float64")  # float32 cells keep its 32-bit labels
+        if cell.is_ctc:
+            return peers_ctc.jax_calls(jax, operands)
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         function = self.functions[cell.loss]
         value = jax.jit(function)
@@ -156,6 +167,8 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if cell.is_ctc:
+            return {}
         args = _positional(cell, operands)
         value, gradient = NUMPY[cell.loss]
         return {"forward": partial(value, *args), "gradient": partial(gradient, *args)}
@@ -256,7 +269,7 @@ class Numba:
         self.functions = _numba_functions(numba)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if len(cell.shape) > 2:
+        if len(cell.shape) > 2 or cell.is_ctc:
             return {}
         args = _positional(cell, operands)
         value, gradient = self.functions[cell.loss]

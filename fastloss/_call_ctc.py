@@ -216,7 +216,9 @@ def general_ctc(
         None if grad is None else grad.reshape(frames.shape), grad_out is None, exact,
     )  # fmt: skip
     total = run(job)
-    return result(reduced(total, reduction, samples) if value is None else unwrap(value), None if grad is None else (grad,))
+    return result(
+        reduced(total, reduction, samples) if value is None else unwrap(value), None if grad is None else (grad,)
+    )
 
 
 if _config.native is not None:

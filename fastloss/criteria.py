@@ -5,17 +5,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from .binary import binary_cross_entropy_with_logits
 from .ctc import ctc_loss
-from .elementwise import binary_cross_entropy_with_logits, gaussian_nll_loss, huber_loss, l1_loss, mse_loss
+from .likelihood import gaussian_nll_loss
+from .margin import multi_margin_loss, multilabel_margin_loss
+from .regression import huber_loss, l1_loss, mse_loss
 from .softmax import cross_entropy
 
-__all__ = ["BCEWithLogitsLoss", "CTCLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "MSELoss"]
+__all__ = [
+    "BCEWithLogitsLoss",
+    "CTCLoss",
+    "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HuberLoss",
+    "L1Loss",
+    "MSELoss",
+    "MultiLabelMarginLoss",
+    "MultiMarginLoss",
+]
 
 
 class Criterion:
     """A loss with its options: ``criterion(input, target)``, ``criterion.value_and_grad(input, target)``.
 
-    Options of a single call (`mask`, `grad_output`, `out`, `grad_out`) are passed with it.
+    Options of a single call (`mask`, `grad_output`, `out`, `grad_out`, `hess_out`) are passed with it.
     """
 
     _function: Any
@@ -29,6 +42,15 @@ class Criterion:
     def value_and_grad(self, *operands: Any, **call: Any) -> Any:
         """The loss and its gradient, or tuple of gradients, with respect to the prediction operands."""
         return type(self)._function(*operands, return_grad=True, **self.options, **call)
+
+    def value_grad_hess(self, *operands: Any, **call: Any) -> Any:
+        """The loss, its gradient and its second derivative, where the function has `return_hess`."""
+        function = type(self)._function
+        if "return_hess" not in function.__kwdefaults__:
+            raise TypeError(
+                f"{type(self).__name__}: {function.__name__} gives no second derivative (it has no return_hess)"
+            )
+        return function(*operands, return_grad=True, return_hess=True, **self.options, **call)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -89,6 +111,26 @@ class CrossEntropyLoss(Criterion):
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
     ) -> None:
         super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
+
+
+class MultiMarginLoss(Criterion):
+    """`multi_margin_loss` with its options held."""
+
+    _function = staticmethod(multi_margin_loss)
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean", *, class_axis: int = 1
+    ) -> None:
+        super().__init__(p=p, margin=margin, weight=weight, reduction=reduction, class_axis=class_axis)
+
+
+class MultiLabelMarginLoss(Criterion):
+    """`multilabel_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_margin_loss)
+
+    def __init__(self, reduction: str = "mean", *, class_axis: int = 1) -> None:
+        super().__init__(reduction=reduction, class_axis=class_axis)
 
 
 class CTCLoss(Criterion):
