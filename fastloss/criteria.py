@@ -8,10 +8,21 @@ from typing import Any
 from .binary import binary_cross_entropy_with_logits
 from .ctc import ctc_loss
 from .likelihood import gaussian_nll_loss
+from .margin import multi_margin_loss, multilabel_margin_loss
 from .regression import huber_loss, l1_loss, mse_loss
 from .softmax import cross_entropy
 
-__all__ = ["BCEWithLogitsLoss", "CTCLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "MSELoss"]
+__all__ = [
+    "BCEWithLogitsLoss",
+    "CTCLoss",
+    "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HuberLoss",
+    "L1Loss",
+    "MSELoss",
+    "MultiLabelMarginLoss",
+    "MultiMarginLoss",
+]
 
 
 class Criterion:
@@ -100,6 +111,26 @@ class CrossEntropyLoss(Criterion):
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
     ) -> None:
         super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
+
+
+class MultiMarginLoss(Criterion):
+    """`multi_margin_loss` with its options held."""
+
+    _function = staticmethod(multi_margin_loss)
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean", *, class_axis: int = 1
+    ) -> None:
+        super().__init__(p=p, margin=margin, weight=weight, reduction=reduction, class_axis=class_axis)
+
+
+class MultiLabelMarginLoss(Criterion):
+    """`multilabel_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_margin_loss)
+
+    def __init__(self, reduction: str = "mean", *, class_axis: int = 1) -> None:
+        super().__init__(reduction=reduction, class_axis=class_axis)
 
 
 class CTCLoss(Criterion):

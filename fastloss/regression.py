@@ -120,7 +120,8 @@ def mse_loss(
     (20.0, [0.0, 4.0, 8.0])
     """
     return elementwise(
-        MSE, (input, target), (), reduction, return_grad, weight, mask, grad_output, out, grad_out, return_hess, hess_out
+        MSE, (input, target), (), reduction, return_grad, weight, mask, grad_output, out, grad_out, return_hess,
+        hess_out,
     )  # fmt: skip
 
 
