@@ -14,13 +14,16 @@ from .binary import (
     sigmoid_focal_loss,
     soft_margin_loss,
 )
+from .ctc import ctc_loss
 from .likelihood import gaussian_nll_loss
+from .margin import multi_margin_loss, multilabel_margin_loss
 from .regression import huber_loss, l1_loss, mse_loss
 from .softmax import cross_entropy
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CrossEntropyLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
@@ -28,7 +31,9 @@ __all__ = [
     "L1Loss",
     "MSELoss",
     "MarginRankingLoss",
+    "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
     "SigmoidFocalLoss",
     "SoftMarginLoss",
 ]
@@ -174,3 +179,34 @@ class CrossEntropyLoss(Criterion):
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
     ) -> None:
         super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
+
+
+class MultiMarginLoss(Criterion):
+    """`multi_margin_loss` with its options held."""
+
+    _function = staticmethod(multi_margin_loss)
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean", *, class_axis: int = 1
+    ) -> None:
+        super().__init__(p=p, margin=margin, weight=weight, reduction=reduction, class_axis=class_axis)
+
+
+class MultiLabelMarginLoss(Criterion):
+    """`multilabel_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_margin_loss)
+
+    def __init__(self, reduction: str = "mean", *, class_axis: int = 1) -> None:
+        super().__init__(reduction=reduction, class_axis=class_axis)
+
+
+class CTCLoss(Criterion):
+    """`ctc_loss` with its options held; called with (log_probs, targets, input_lengths, target_lengths)."""
+
+    _function = staticmethod(ctc_loss)
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False, *, from_logits: bool = False
+    ) -> None:
+        super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity, from_logits=from_logits)
