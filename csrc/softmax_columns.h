@@ -24,16 +24,6 @@ static void column_label(real *restrict max, ireal *restrict label, const real *
     }
 }
 
-/* sum += x; in doubles with what that rounds away (two-sum; nothing if x is infinite), in floats' double sums without. */
-FL_INLINE void add(double *restrict sum, double *restrict carry, double x) {
-    const double old = *sum, total = old + x;
-    if (sizeof(real) == sizeof(double)) {
-        const double added = total - old;
-        *carry += (double)r_if_finite((real)((old - (total - added)) + (x - added)));
-    }
-    *sum = total;
-}
-
 /* What stood at the labels of rows with a distribution joins the others where a larger logit takes its place. */
 static void column_join(struct row_state *st, const real *restrict higher, ptrdiff_t n) {
     double *restrict others = st->others;
@@ -46,7 +36,7 @@ static void column_join(struct row_state *st, const real *restrict higher, ptrdi
 
 /* Put the sums in terms of a larger logit than those of the tiles before. */
 static void column_rescale(struct row_state *st, const real *restrict higher, ptrdiff_t n) {
-    double *restrict others = st->others, *restrict carry = st->others_carry;
+    double *restrict others = st->others, *restrict carry = st->carry;
     const real *restrict max = st->max;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
@@ -72,7 +62,7 @@ static void column_sum(struct row_state *st, const real *restrict x0, const real
                        ptrdiff_t n) {
     const real *restrict max = st->max;
     real *restrict target_logit = st->target_logit;
-    double *restrict others = st->others, *restrict carry = st->others_carry;
+    double *restrict others = st->others, *restrict carry = st->carry;
     const ireal *restrict label = st->label;
     const ireal class0 = (ireal)c, class1 = (ireal)c + 1;
     n &= -(ptrdiff_t)FL_LANES;
@@ -80,7 +70,7 @@ static void column_sum(struct row_state *st, const real *restrict x0, const real
     for (ptrdiff_t r = 0; r < n; r++) {
         const real e0 = r_exp(x0[r] - max[r]), e1 = r_exp(x1[r] - max[r]);
         const real e = r_where(label[r] != class0, e0, 0) + r_where(label[r] != class1, e1, 0);
-        add(&others[r], &carry[sizeof(real) == sizeof(double) ? r : 0], (double)e);
+        add_carrying(&others[r], &carry[r], (double)e);
         target_logit[r] = r_where(label[r] == class0, x0[r], r_where(label[r] == class1, x1[r], target_logit[r]));
     }
 }
@@ -100,8 +90,8 @@ static void column_mass(struct row_state *st, const real *restrict x, const real
     for (ptrdiff_t r = 0; r < n; r++) {
         const real q = r_fma(t[r], keep, spread) * w;
         peak[r] = r_where(label[r] == class, q, peak[r]);
-        add(&mass[r], &mass_carry[sizeof(real) == sizeof(double) ? r : 0], (double)q);
-        add(&drop[r], &drop_carry[sizeof(real) == sizeof(double) ? r : 0], (double)r_times(q, max[r] - x[r]));
+        add_carrying(&mass[r], &mass_carry[r % CARRY_ROWS], (double)q);
+        add_carrying(&drop[r], &drop_carry[r % CARRY_ROWS], (double)r_times(q, max[r] - x[r]));
     }
 }
 
@@ -155,13 +145,13 @@ static void clear_columns(struct row_state *st, ptrdiff_t lanes) {
     for (ptrdiff_t r = 0; r < lanes; r++) {
         st->max[r] = -R_MAX;
         st->target_logit[r] = st->peak[r] = 0;
-        st->others[r] = st->mass[r] = st->drop[r] = 0;
+        st->others[r] = st->carry[r] = st->mass[r] = st->drop[r] = 0;
     }
-    for (ptrdiff_t r = 0; r < CARRY_ROWS; r++) st->others_carry[r] = st->mass_carry[r] = st->drop_carry[r] = 0;
+    for (ptrdiff_t r = 0; r < CARRY_ROWS; r++) st->mass_carry[r] = st->drop_carry[r] = 0;
 }
 
 /* Load the classes from `first` on, and raise the largest logits by theirs. */
-static void load_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
+static void raise_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
                          struct row_scratch *s) {
     struct row_state *st = &s->state;
     const ptrdiff_t lanes = whole_lanes(n);
@@ -189,7 +179,7 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     clear_columns(st, lanes);
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
-        load_columns(job, first, classes, start, n, s);
+        raise_columns(job, first, classes, start, n, s);
         tile_fill(s->out, -R_INFINITY, lanes); /* partner of an odd last class */
         x[classes] = s->out;
         for (ptrdiff_t c = 0; c < classes; c += 2) column_sum(st, x[c], x[c + 1], first + c, lanes);
@@ -198,7 +188,7 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
                         class_weight_of(job, first + c), first + c, lanes);
     }
     for (ptrdiff_t r = 0; sizeof(real) == sizeof(double) && r < lanes; r++) {
-        st->others[r] += st->others_carry[r];
+        st->others[r] += st->carry[r];
         st->mass[r] += st->mass_carry[r];
         st->drop[r] += st->drop_carry[r];
     }
@@ -210,7 +200,7 @@ static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n
     for (ptrdiff_t c = 0; c < job->classes; c++) {
         const int loaded = job->classes <= COLUMN_CLASSES;
         const real *x = loaded ? s->column[c] : load_column(job, c, start, n, s->in.columns[0]);
-        real *to = place_of_column(job, c, start, n), *g = to ? to : s->out;
+        real *to = grad_column(job, c, start, n), *g = to ? to : s->out;
         if (has_mass(job))
             column_mass_gradient(&s->state, g, x, load_shares(job, c, start, n, t), shares_of(job),
                                  class_weight_of(job, c), c, lanes);

@@ -19,7 +19,7 @@ enum {
     COLUMN_CLASSES = 32,    /* classes per tile of columns */
     ROW_CLASSES = 64,       /* longer rows are done one by one */
     KEPT = COLUMN_CLASSES * MAX_ROWS - 2 * FL_TILE,
-    CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : FL_LANES /* columns of doubles are summed with a carry */
+    CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : FL_LANES
 };
 
 /* State of a block's rows, whole lanes. */
@@ -33,7 +33,8 @@ struct row_state {
     double others[MAX_ROWS];    /* sum of exp(x - max) without the label */
     double mass[MAX_ROWS];      /* sum of q */
     double drop[MAX_ROWS];      /* sum of q (max - x) */
-    double others_carry[CARRY_ROWS], mass_carry[CARRY_ROWS], drop_carry[CARRY_ROWS];
+    double carry[MAX_ROWS];     /* what additions to `others` rounded away (float64 columns only) */
+    double mass_carry[CARRY_ROWS], drop_carry[CARRY_ROWS];
     ireal label[MAX_ROWS]; /* -1: left out */
 };
 
@@ -72,7 +73,8 @@ static void load_labels(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, str
     fl_load_labels(&job->target, start, n, s->in.labels);
     for (ptrdiff_t r = 0; r < n; r++) {
         const int64_t label = s->in.labels[r];
-        const int inside = (uint64_t)label < (uint64_t)job->classes, ignored = label == job->ignore_index;
+        const int inside = (uint64_t)label < (uint64_t)job->classes;
+        const int ignored = label == job->ignore_index && !job->every_label;
         st->label[r] = inside && !ignored ? (ireal)label : ignored ? -1 : -2;
     }
     if (job->mask.data) {
@@ -88,7 +90,7 @@ static void load_labels(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, str
 }
 
 /* Rows whose target is a distribution: each that the mask leaves counts once. */
-static void load_counted(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, fl_partial *out) {
+static void count_rows(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, fl_partial *out) {
     struct row_state *st = &s->state;
     const real *mask = job->mask.data ? fl_load(&kernels, &job->mask, start, n, s->in.mask) : NULL;
     for (ptrdiff_t r = 0; r < n; r++) {
@@ -104,13 +106,23 @@ static void load_targets(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, st
     if (job->target.data)
         load_labels(job, start, n, s, out);
     else
-        load_counted(job, start, n, s, out);
+        count_rows(job, start, n, s, out);
 }
 
 static void row_labels(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
     const fl_row_job *job = arg;
     const ptrdiff_t size = row_block(job), start = block * size, left = job->positions - start;
     load_targets(job, start, left < size ? left : size, (struct row_scratch *)scratch, out);
+}
+
+/* *sum += x; what that rounds away goes to *carry, for doubles: floats leave nothing that counts. */
+FL_INLINE void add_carrying(double *sum, double *carry, double x) {
+    const double old = *sum, new = old + x;
+    if (sizeof(real) == sizeof(double)) {
+        const double added = new - old;
+        *carry += (double)r_if_finite((real)((old - (new - added)) + (x - added)));
+    }
+    *sum = new;
 }
 
 /* ---- soft targets ------------------------------------------------------------------------------------------------ */
@@ -220,7 +232,7 @@ static void store_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, pt
 }
 
 /* Where class c of positions start... belongs if kernels may write n reals there at once, else NULL. */
-static real *place_of_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n) {
+static real *grad_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n) {
     ptrdiff_t index[FL_MAX_DIMS];
     const char *run;
     if (n % FL_LANES || job->grad.strides[job->grad.ndim - 1] != sizeof(real)) return NULL;

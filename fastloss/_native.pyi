@@ -33,8 +33,9 @@ def run_elementwise(
     grads: tuple[_Array | None, ...] | None,
     grad_accs: tuple[NDArray[np.float64] | None, ...],
     hess: _Array | None = None,
+    value_acc: NDArray[np.float64] | None = None,
 ) -> tuple[float, int, int]: ...
-def run_row_loss(given: Any, labels_only: bool) -> tuple[float, float, int, int]: ...
+def run_rows(given: Any, labels_only: bool) -> tuple[float, float, int, int]: ...
 def elementwise(
     spec: Any,
     operands: tuple[Any, ...],
@@ -46,8 +47,11 @@ def elementwise(
     grad_output: Any,
     out: Any,
     grad_out: Any,
+    return_hess: Any = False,
+    hess_out: Any = None,
 ) -> Any: ...
-def row_loss(
+def softmax(
+    loss: Any,
     input: Any,
     target: Any,
     weight: Any,
@@ -59,7 +63,6 @@ def row_loss(
     grad_output: Any,
     out: Any,
     grad_out: Any,
-    holds: int,
     label_smoothing: Any,
     z_loss: Any,
     gamma: Any,
@@ -69,4 +72,4 @@ def _connect(
     backend: ContextVar[str],
     general_elementwise: Callable[..., Any],
 ) -> None: ...
-def _connect_rows(general_row_loss: Callable[..., Any]) -> None: ...
+def _connect_rows(general_softmax: Callable[..., Any]) -> None: ...

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
+from .reference import ctc as sequences
 from .reference import elementwise as definitions
-from .reference import softmax
+from .reference import margin, softmax
 
 if TYPE_CHECKING:
     from ._call import Job
-    from ._softmax import RowJob
+    from ._call_ctc import CtcJob
+    from ._call_rows import RowJob
 
 
 def _float64(a: Array, shape: tuple[int, ...]) -> Array:
@@ -65,83 +67,150 @@ def elementwise(job: Job) -> tuple[float, int, int]:
     if bad >= 0:
         return 0.0, bad, operand
     grads: tuple[Array, ...] = ()
+    hess: Array | None = None
     if job.spec.name == "identity":
         value = operands[0]
     else:
         params = [_param(p, job.real) for p in job.params]
-        value, grads, _ = getattr(definitions, job.spec.name)(*operands, *params)
+        value, grads, hess = getattr(definitions, job.spec.name)(*operands, *params)
     weight = np.ones(()) if job.weight is None else job.weight.astype(np.float64)
     factor = weight if job.grad_output is None else weight * job.grad_output.astype(np.float64)
     with np.errstate(all="ignore"):
         value = np.where(counted, value * weight, 0.0)
         for to, g in zip(job.grads or (), grads, strict=False):
             _store(to, _sum_to(np.where(counted, g * factor * job.scale, 0.0), to.shape))
+        if job.hess is not None and hess is not None:
+            _store(job.hess, np.where(counted, hess * factor * job.scale, 0.0))
     if job.value is None:
         return _total(value), -1, 0
-    _store(job.value, value)
+    samples = value.size // max(job.value.size, 1)  # elements that a value is the mean of
+    with np.errstate(all="ignore"):
+        _store(job.value, _sum_to(value, job.value.shape) / max(samples, 1))
     return 0.0, -1, 0
 
 
-def _row_terms(job: RowJob, x: Array, labels: Array, weight: Array, mass: Array) -> Iterator[tuple[Array, Array]]:
+def _bad_label(labels: Array, counted: Array, classes: int) -> int:
+    """The first label that is no class and not left out, or -1."""
+    bad = counted & ((labels < 0) | (labels >= classes))
+    return int(np.argmax(bad.ravel())) if bad.any() else -1
+
+
+def _bad_label_of_lists(labels: Array, counted: Array, classes: int) -> int:
+    """The same of lists along the last axis, which end at their first -1."""
+    return _bad_label(labels, counted[..., np.newaxis] & np.logical_and.accumulate(labels != -1, axis=-1), classes)
+
+
+def _times(labels: Array, counted: Array, classes: int) -> Array:
+    """How often each class stands in each list, on the last axis."""
+    if labels.dtype.kind == "b":
+        return labels.astype(np.int64)
+    listed = counted[..., np.newaxis] & np.logical_and.accumulate(labels != -1, axis=-1)
+    times = np.zeros((*counted.shape, classes), np.int64)
+    np.add.at(times, (*np.nonzero(listed)[:-1], labels[listed].astype(np.int64)), 1)
+    return times
+
+
+def _softmax_terms(job: RowJob, x: Array, labels: Array, weight: Array, mass: Array) -> Iterator[tuple[Array, Array]]:
     """(values, gradients) whose sum is the loss of each position; weight is the labels' class weight, mass the soft
     targets, both times their part of the target."""
+    holds = job.loss.holds
     if job.gamma is not None:
-        focal = softmax.focal_loss if job.holds == 0 else softmax.probability_focal
+        focal = softmax.probability_focal if holds else softmax.focal_loss
         value, grad = focal(x, labels, job.gamma)
-        yield softmax.weighted(weight, value), weight[:, np.newaxis, :] * grad
+        yield softmax.weighted(weight, value), weight[:, np.newaxis] * grad
         return
-    hard = (softmax.cross_entropy, softmax.probability_nll, softmax.nll)[job.holds]
     if job.labels is not None:
-        value, grad = hard(x, labels)
-        yield softmax.weighted(weight, value), softmax.weighted(weight[:, np.newaxis, :], grad)
+        value, grad = (softmax.cross_entropy, softmax.probability_nll, softmax.nll)[holds](x, labels)
+        yield softmax.weighted(weight, value), softmax.weighted(weight[:, np.newaxis], grad)
     if job.labels is None or job.smoothing:
-        yield (softmax.soft_cross_entropy if job.holds == 0 else softmax.soft_probability_nll)(x, mass)
+        yield (softmax.soft_probability_nll if holds else softmax.soft_cross_entropy)(x, mass)
     if job.z_loss:
         value, grad = softmax.squared_log_sum_exp(x)
         yield job.z_loss * value, job.z_loss * grad
 
 
-def row_loss(job: RowJob, labels_only: bool = False) -> tuple[float, float, int, int]:
-    """As `_native.run_row_loss`: (sum of values, what counts, first offender or -1, its operand)."""
-    classes, shape = job.logits.shape[job.axis], _without(job.logits.shape, job.axis)
-    counted = np.ones(shape, bool) if job.mask is None else np.broadcast_to(job.mask, shape)
-    class_weight = np.ones(classes) if job.class_weight is None else job.class_weight.astype(np.float64)
-    labels, weight = np.zeros(shape, np.int64), np.ones(shape)
-    if job.labels is not None:
-        counted = counted & (job.labels != job.ignore_index)
-        bad = counted & ((job.labels < 0) | (job.labels >= classes))
-        if bad.any():
-            return 0.0, 0.0, int(np.argmax(bad.ravel())), 1
-        labels = np.where(counted, job.labels, 0).astype(np.int64)
-        weight = class_weight[labels] if classes else weight
-    weight = np.where(counted, weight, 0.0)
-    if labels_only:
-        return 0.0, _total(weight), -1, 0
+def _rows(job: RowJob, x: Array, labels: Array | None, weight: Array, counted: Array) -> tuple[Array, Array]:
+    """Losses and gradients of rows (positions, classes)."""
+    if job.loss.lists:
+        assert labels is not None
+        times = _times(labels, counted, x.shape[-1]).reshape(x.shape)
+        return margin.multilabel_margin(x, times, job.power, job.margin)
+    if job.loss.name == "multi_margin":
+        assert labels is not None
+        value, grad = margin.multi_margin(x, labels.ravel(), job.power, job.margin)
+        return value * weight.ravel(), grad * weight.reshape(-1, 1)
+    class_weight = np.ones(x.shape[-1]) if job.class_weight is None else job.class_weight.astype(np.float64)
+    keep, spread = 1 - job.smoothing, job.smoothing / max(x.shape[-1], 1)
+    target = 0.0 if job.distribution is None else np.moveaxis(job.distribution, job.axis, -1).astype(np.float64)
+    mass = np.broadcast_to(class_weight * (keep * target + spread), (*weight.shape, x.shape[-1])).reshape(x.shape)
+    safe = np.zeros(len(x), np.int64) if labels is None else labels.ravel()
+    values, grads = np.zeros(len(x)), np.zeros(x.shape)
+    terms = _softmax_terms(
+        job, x[..., np.newaxis], safe[:, np.newaxis], keep * weight.reshape(-1, 1), mass[..., np.newaxis]
+    )
+    for value, grad in terms:
+        values, grads = values + value[:, 0], grads + grad[..., 0]
+    return values, grads
 
-    outer, inner = math.prod(job.logits.shape[: job.axis]), math.prod(job.logits.shape[job.axis + 1 :])
-    x = job.logits.astype(np.float64).reshape(outer, classes, inner)
-    if job.holds == 1:
-        outside = ((x < 0) | (x > 1)).any(axis=1).reshape(shape) & counted
+
+def run_rows(job: RowJob, labels_only: bool = False) -> tuple[float, float, int, int]:
+    """As `_native.run_rows`."""
+    rows = np.moveaxis(job.logits, job.axis, -1)
+    shape, classes, lists, labels = rows.shape[:-1], rows.shape[-1], job.loss.lists, job.labels
+    if lists and labels is not None:
+        labels = np.moveaxis(labels, job.axis, -1)
+    counted = np.ones(shape, bool)
+    if job.ignore_index is not None and labels is not None:
+        counted = labels != job.ignore_index
+    if job.mask is not None:
+        counted = counted & job.mask
+    if labels is not None and labels.dtype.kind != "b":
+        bad = (_bad_label_of_lists if lists else _bad_label)(labels, counted, classes)
+        if bad >= 0:
+            return 0.0, 0.0, bad, 1
+    weight = np.ones(shape)
+    if labels is not None and not lists:
+        labels = np.where(counted, labels, 0).astype(np.int64)
+        if job.class_weight is not None and classes:
+            weight = job.class_weight.astype(np.float64)[labels]
+    weight = np.where(counted, weight, 0.0)
+    denominator = float(np.sum(counted)) if job.loss.name == "multi_margin" else _total(weight)
+    if labels_only:
+        return 0.0, denominator, -1, 0
+    if job.loss.holds == 1:
+        outside = ((rows < 0) | (rows > 1)).any(axis=-1) & counted
         if outside.any():
             return 0.0, 0.0, int(np.argmax(outside.ravel())), 0
-    keep, spread = 1 - job.smoothing, job.smoothing / max(classes, 1)
-    target = 0.0 if job.distribution is None else job.distribution.astype(np.float64).reshape(x.shape)
-    mass = np.broadcast_to(class_weight.reshape(1, -1, 1) * (keep * target + spread), x.shape)
-    values, grads = np.zeros((outer, inner)), np.zeros(x.shape)
     with np.errstate(all="ignore"):
-        for value, grad in _row_terms(job, x, labels.reshape(outer, inner), keep * weight.reshape(outer, inner), mass):
-            values, grads = values + value, grads + grad
+        x = rows.astype(np.float64).reshape(math.prod(shape), classes)
+        values, grads = _rows(job, x, labels, weight, counted)
         unreduced = np.where(counted, values.reshape(shape), 0.0)
         if job.grad is not None:
-            factor = np.full(shape, job.scale) * (
-                1.0 if job.grad_output is None else job.grad_output.astype(np.float64)
-            )
-            product = grads.reshape(job.logits.shape) * np.expand_dims(factor, job.axis)
-            _store(job.grad, np.where(np.expand_dims(counted, job.axis), product, 0.0))
+            factor = np.full(shape, job.scale)
+            if job.grad_output is not None:
+                factor = factor * job.grad_output.astype(np.float64)
+            kept = np.where(counted[..., np.newaxis], grads.reshape(rows.shape) * factor[..., np.newaxis], 0.0)
+            _store(np.moveaxis(job.grad, job.axis, -1), kept)
     if job.value is not None:
         _store(job.value, unreduced)
-    return _total(unreduced), _total(weight), -1, 0
+    return _total(unreduced), denominator, -1, 0
 
 
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return shape[:axis] + shape[axis + 1 :]
+def ctc(job: CtcJob) -> float:
+    """As `_native.run_ctc`, labels having been checked."""
+    samples = range(job.log_probs.shape[1])
+    targets = [job.targets.of(n).astype(np.int64) for n in samples]
+    losses, grads = sequences.ctc(
+        job.log_probs.astype(np.float64), targets, job.input_lengths, job.blank, job.from_logits
+    )
+    if job.zero_infinity:
+        losses = np.where(np.isposinf(losses), 0.0, losses)
+    per_label = 1.0 / np.maximum(job.targets.lengths, 1) if job.per_label else np.ones(len(samples))
+    if job.grad is not None:
+        factor = job.scale * per_label
+        if job.grad_output is not None:
+            factor = factor * job.grad_output.astype(np.float64)
+        _store(job.grad, grads * factor[:, np.newaxis])
+    if job.value is not None:
+        _store(job.value, losses)
+    return _total(losses * per_label)

@@ -5,8 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._softmax import LOG_PROBABILITIES, LOGITS, holding, nonnegative
-from ._softmax import row_loss as _row_loss
+from ._call_rows import (
+    CROSS_ENTROPY,
+    CROSS_ENTROPY_OF_PROBABILITIES,
+    FOCAL,
+    FOCAL_OF_PROBABILITIES,
+    NLL,
+    nonnegative,
+    of_logits,
+)
+from ._call_rows import softmax as _softmax
 
 __all__ = ["cross_entropy", "focal_loss", "nll_loss"]
 
@@ -84,9 +92,12 @@ def cross_entropy(
     >>> round(float(fl.cross_entropy([[0.7, 0.2, 0.1]], [[1.0, 0.0, 0.0]], from_logits=False)), 6)
     0.356675
     """
-    return _row_loss(
-        input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out, grad_out,
-        LOGITS if from_logits is True else holding(from_logits), label_smoothing, z_loss, None,
+    loss = (
+        CROSS_ENTROPY if from_logits is True else of_logits(from_logits, CROSS_ENTROPY, CROSS_ENTROPY_OF_PROBABILITIES)
+    )
+    return _softmax(
+        loss, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out, grad_out,
+        label_smoothing, z_loss, None,
     )  # fmt: skip
 
 
@@ -140,9 +151,9 @@ def nll_loss(
     >>> float(fl.nll_loss([[-0.5, -1.0], [-2.0, -0.25]], [0, 1]))
     0.375
     """
-    return _row_loss(
-        input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out, grad_out,
-        LOG_PROBABILITIES, 0.0, 0.0, None,
+    return _softmax(
+        NLL, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out, grad_out,
+        0.0, 0.0, None,
     )  # fmt: skip
 
 
@@ -199,8 +210,8 @@ def focal_loss(
     >>> round(float(fl.focal_loss([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [0, 1])), 6)
     0.488141
     """
-    return _row_loss(
-        input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out, grad_out,
-        LOGITS if from_logits is True else holding(from_logits), 0.0, 0.0,
-        gamma if type(gamma) is float else nonnegative(gamma, "gamma"),
+    loss = FOCAL if from_logits is True else of_logits(from_logits, FOCAL, FOCAL_OF_PROBABILITIES)
+    return _softmax(
+        loss, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out, grad_out,
+        0.0, 0.0, gamma if type(gamma) is float else nonnegative(gamma, "gamma"),
     )  # fmt: skip

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The softmax losses' rows of the list of cases beyond labels of logits, as keywords of `cases.Case`."""
+"""Cases of softmax.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-
-Shape = tuple[int, ...]
-Operands = dict[str, np.ndarray]
+from case import Case, Operands, Shape
 
 
 def _axis(shape: Shape) -> int:
@@ -66,11 +64,75 @@ def _log_probabilities(draw: Any) -> Any:
     return drawn
 
 
+# What stands for the options that PyTorch does not have.
+
+
+def _reduced(values: Any, denominators: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return values
+    return values.sum() if reduction == "sum" else values.sum() / denominators.sum()
+
+
+def z_peer(x: Any, target: Any, weight: Any, reduction: str, z_loss: float) -> Any:
+    """Cross entropy plus the squared log-sum-exp."""
+    import torch
+
+    values = torch.nn.functional.cross_entropy(x, target, weight, reduction="none")
+    values = values + z_loss * torch.logsumexp(x, 1 if x.ndim > 1 else 0) ** 2
+    return _reduced(values, weight[target], reduction)
+
+
+def probability_peer(
+    p: Any, target: Any, weight: Any = None, *, reduction: str, from_logits: bool, ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """-log p weighted by a distribution, that of the label or the target itself, mixed with an even one."""
+    import torch
+
+    rows = p.moveaxis(1 if p.ndim > 1 else 0, -1)
+    classes = rows.shape[-1]
+    weight = torch.ones(classes, dtype=p.dtype) if weight is None else weight
+    if target.is_floating_point():
+        counted = torch.ones(rows.shape[:-1], dtype=p.dtype)
+        mixed, denominators = target.moveaxis(1 if p.ndim > 1 else 0, -1), counted
+    else:
+        counted = (target != ignore_index).to(p.dtype)
+        labels = target.clamp(min=0)
+        mixed, denominators = torch.nn.functional.one_hot(labels, classes).to(p.dtype), counted * weight[labels]
+    mixed = (1 - label_smoothing) * mixed + label_smoothing / classes
+    return _reduced(-(mixed * weight * rows.log()).sum(-1) * counted, denominators, reduction)
+
+
+def focal_peer(
+    x: Any, target: Any, weight: Any = None, *, reduction: str, gamma: float = 2.0, from_logits: bool = True,
+    ignore_index: int = -100,
+) -> Any:  # fmt: skip
+    """-w (1 - p)^gamma log p of the target's probability."""
+    import torch
+
+    rows = x.moveaxis(1 if x.ndim > 1 else 0, -1)
+    log_p = rows.log_softmax(-1) if from_logits else rows.log()
+    labels = target.clamp(min=0)
+    counted = (target != ignore_index).to(x.dtype)
+    counted = counted if weight is None else counted * weight[labels]
+    log_p = log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return _reduced(-counted * (-torch.expm1(log_p)) ** gamma * log_p, counted, reduction)
+
+
 CROSS_ENTROPY = {"function": "cross_entropy", "criterion": "CrossEntropyLoss", "rows": True}
 NLL = {"function": "nll_loss", "criterion": "NLLLoss", "kernel": "nll", "rows": True}
-FOCAL = {"function": "focal_loss", "criterion": "FocalLoss", "rows": True, "in_torch": False}
+FOCAL = {"function": "focal_loss", "criterion": "FocalLoss", "rows": True, "peer": focal_peer}
 
-CASES: list[dict[str, Any]] = [
+ROWS: list[dict[str, Any]] = [
+    {**CROSS_ENTROPY, "name": "ce", "kernel": "cross_entropy", "draw": _labels},
+    {**CROSS_ENTROPY, "name": "ce-weight", "kernel": "cross_entropy", "draw": _weighted(_labels)},
+    {
+        **CROSS_ENTROPY,
+        "name": "ce-ignore",
+        "kernel": "cross_entropy",
+        "draw": _ignored,
+        "options": {"ignore_index": -1},
+    },
     {
         **CROSS_ENTROPY,
         "name": "ce-smooth",
@@ -84,7 +146,7 @@ CASES: list[dict[str, Any]] = [
         "kernel": "cross_entropy_z",
         "draw": _weighted(_labels),
         "options": {"z_loss": 0.125},
-        "in_torch": False,
+        "peer": z_peer,
     },
     {
         **CROSS_ENTROPY,
@@ -107,7 +169,7 @@ CASES: list[dict[str, Any]] = [
         "kernel": "probability_nll",
         "draw": _probabilities(_ignored),
         "options": {"label_smoothing": 0.1, "ignore_index": -1, "from_logits": False},
-        "in_torch": False,
+        "peer": probability_peer,
     },
     {
         **CROSS_ENTROPY,
@@ -115,7 +177,7 @@ CASES: list[dict[str, Any]] = [
         "kernel": "soft_probability_nll",
         "draw": _probabilities(_distributions),
         "options": {"from_logits": False},
-        "in_torch": False,
+        "peer": probability_peer,
         "lists": True,
     },
     {**NLL, "name": "nll", "draw": _log_probabilities(_labels)},
@@ -136,3 +198,4 @@ CASES: list[dict[str, Any]] = [
         "options": {"gamma": 3.0, "from_logits": False},
     },
 ]
+CASES = [Case(**row) for row in ROWS]

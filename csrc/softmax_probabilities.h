@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* likelihood.h: the same losses of probabilities or log-probabilities: no softmax. Labels pick one class of each row;
+/* softmax_probabilities.h: the same losses of probabilities or log-probabilities: no softmax. Labels pick one class of each row;
  * soft targets sum -q log p over all. Blocks, labels and masses are those of softmax_state.h. */
-#ifndef FL_LIKELIHOOD_H
-#define FL_LIKELIHOOD_H
+#ifndef FL_SOFTMAX_PROBABILITIES_H
+#define FL_SOFTMAX_PROBABILITIES_H
 
-#include "softmax_state.h"
+#include "softmax.h"
 
 /* Whether a value of x[n], whole lanes, is no probability; NaN passes. */
 static int any_outside(const real *restrict x, ptrdiff_t n) {
@@ -48,8 +48,8 @@ static void column_cost(struct row_state *st, const real *restrict x, const real
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++)
-        add(&drop[r], &carry[sizeof(real) == sizeof(double) ? r : 0],
-            (double)r_times(r_fma(t[r], keep, spread) * w, -r_log(x[r])));
+        add_carrying(&drop[r], &carry[r % CARRY_ROWS],
+                     (double)r_times(r_fma(t[r], keep, spread) * w, -r_log(x[r])));
 }
 
 static void column_cost_slope(const struct row_state *st, real *restrict g, const real *restrict x,
@@ -221,7 +221,7 @@ static void add_slopes(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, cons
     }
 }
 
-static void likelihood_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
+static void probabilities_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
     const fl_row_job *job = arg;
     struct row_scratch *s = (struct row_scratch *)scratch;
     struct row_state *st = &s->state;
