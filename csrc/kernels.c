@@ -13,6 +13,8 @@ extern const fl_kernels kernels;
 #include "load.h"
 #include "elementwise.h"
 #include "softmax.h"
+#include "tokens.h"
+#include "linear.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -27,5 +29,7 @@ const fl_kernels kernels = {
     .row_block = row_block,
     .cross_entropy = cross_entropy_block,
     .row_labels = row_labels,
+    .tokens = tokens_block,
+    .linear_row = linear_row,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import criteria, elementwise, softmax
+from . import criteria, elementwise, linear, softmax, tokens
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
 from ._version import __version__
 from .criteria import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .linear import *  # noqa: F403
 from .softmax import *  # noqa: F403
+from .tokens import *  # noqa: F403
 
 __all__ = [
     "__version__",
@@ -22,5 +24,7 @@ __all__ = [
     "verify",
     *criteria.__all__,
     *elementwise.__all__,
+    *linear.__all__,
     *softmax.__all__,
+    *tokens.__all__,
 ]

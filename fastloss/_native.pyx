@@ -102,6 +102,8 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
         fl_unit_fn row_labels
+        fl_unit_fn tokens
+        fl_unit_fn linear_row
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -408,4 +410,5 @@ cdef int run_rows(const fl_kernels *table, fl_row_job *job, bint labels_only, fl
     return 0
 
 
+include "_tokens.pxi"
 include "_fast.pxi"

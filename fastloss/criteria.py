@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from .elementwise import binary_cross_entropy_with_logits, gaussian_nll_loss, huber_loss, l1_loss, mse_loss
+from .linear import linear_cross_entropy
 from .softmax import cross_entropy
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "MSELoss"]
+__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "LinearCrossEntropyLoss", "MSELoss"]
 
 
 class Criterion:
@@ -88,3 +89,17 @@ class CrossEntropyLoss(Criterion):
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
     ) -> None:
         super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
+
+
+class LinearCrossEntropyLoss(Criterion):
+    """`linear_cross_entropy` with its options held; called with (input, linear_weight, target, linear_bias=...)."""
+
+    _function = staticmethod(linear_cross_entropy)
+
+    def __init__(
+        self, *, reduction: str = "mean", weight: Any = None, ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing
+        )

@@ -5,6 +5,6 @@ These modules hold maths only. Operands arrive validated, broadcast and as float
 working type are the business of `fastloss._call`, which is shared by both backends.
 """
 
-from . import elementwise, softmax
+from . import elementwise, linear, softmax, tokens
 
-__all__ = ["elementwise", "softmax"]
+__all__ = ["elementwise", "linear", "softmax", "tokens"]
