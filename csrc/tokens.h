@@ -33,15 +33,21 @@ struct token_state {
     double moment[MAX_ROWS], moment_carry[MAX_ROWS];
     real log_sum[MAX_ROWS], log_sum_low[MAX_ROWS]; /* log1p(rest), and what follows it */
     real inverse[MAX_ROWS];                        /* 1 / (1 + rest) */
-    real first_max[MAX_ROWS], first_inverse[MAX_ROWS], shift[MAX_ROWS]; /* divergence: of p; log-sum-exp of q less p's */
+    real first_max[MAX_ROWS], first_inverse[MAX_ROWS]; /* divergence: those of p */
+    real shift[MAX_ROWS], shift_low[MAX_ROWS];         /* divergence: log_sum of q less that of p */
     real value[MAX_ROWS];
     ireal label[MAX_ROWS]; /* -1: left out */
 };
 
 struct token_scratch {
     struct token_state state;
-    real row[FL_TILE], other_row[FL_TILE], e[FL_TILE], product[FL_TILE];
-    real columns[TOKEN_CLASSES][MAX_ROWS];
+    union {
+        struct {
+            real row[FL_TILE], other_row[FL_TILE], product[FL_TILE];
+        };
+        real columns[TOKEN_CLASSES][MAX_ROWS];
+    };
+    real e[FL_TILE];
     const real *column[TOKEN_CLASSES + 1];
 };
 _Static_assert(sizeof(struct token_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of tokens");
@@ -201,6 +207,9 @@ FL_INLINE void add_to(double *sum, double *carry, double x) {
     *sum = total;
 }
 
+/* The carry of an infinite sum is NaN. */
+FL_INLINE double with_carry(double sum, double carry) { return sum + (carry - carry == 0 ? carry : 0); }
+
 static void column_raise(struct token_state *st, const real *restrict higher, ptrdiff_t n) {
     real *restrict max = st->max, *restrict ones = st->ones;
     double *restrict rest = st->rest, *restrict rest_carry = st->rest_carry;
@@ -282,7 +291,7 @@ static void finish_sums(struct token_state *st, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        const double others = (double)(ones[r] - 1) + (rest[r] + carry[r]);
+        const double others = (double)(ones[r] - 1) + with_carry(rest[r], carry[r]);
         const real all = (real)(1 + others), rounded = (real)(others - ((double)all - 1));
         real below;
         log_sum[r] = r_log_parts(all, &below);
@@ -324,7 +333,7 @@ static void finish_entropy(struct token_state *st, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++)
-        value[r] = log_sum_of(log_sum[r], low[r]) + (real)(moment[r] + carry[r]) * inverse[r];
+        value[r] = log_sum_of(log_sum[r], low[r]) + (real)with_carry(moment[r], carry[r]) * inverse[r];
 }
 
 /* Positions that are left out get 0. */
@@ -351,6 +360,27 @@ static void topk_log_probs(const fl_token_job *job, const struct token_state *st
 
 /* ---- divergence ----------------------------------------------------------------------------------------------------- */
 
+/* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, the series: unlike v_exp_tail right to the last place by itself. */
+FL_INLINE real exp_rest_tail(real r) {
+#if FL_REAL == 32 /* what follows is below 2^-28 */
+    real q = R(1.0) / R(40320.0);
+#else /* 2^-59 */
+    real q = R(1.0) / R(87178291200.0);
+    q = r_fma(q, r, R(1.0) / R(6227020800.0));
+    q = r_fma(q, r, R(1.0) / R(479001600.0));
+    q = r_fma(q, r, R(1.0) / R(39916800.0));
+    q = r_fma(q, r, R(1.0) / R(3628800.0));
+    q = r_fma(q, r, R(1.0) / R(362880.0));
+    q = r_fma(q, r, R(1.0) / R(40320.0));
+#endif
+    q = r_fma(q, r, R(1.0) / R(5040.0));
+    q = r_fma(q, r, R(1.0) / R(720.0));
+    q = r_fma(q, r, R(1.0) / R(120.0));
+    q = r_fma(q, r, R(1.0) / R(24.0));
+    q = r_fma(q, r, R(1.0) / R(6.0));
+    return r_fma(q, r, R(0.5));
+}
+
 /* exp(t) - 1 - t for |t| < 2 or so: with t = n ln 2 + r it is 2^n (exp(r) - 1 - r) + (2^n - 1) r + (2^n - 1 - n ln 2). */
 FL_INLINE real r_exp_rest(real t) {
     const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS));
@@ -358,12 +388,19 @@ FL_INLINE real r_exp_rest(real t) {
     const real r = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, t));
     const real power = r_from_bits((ireal)(((ureal)r_bits(shifted) << V_MANTISSA_BITS) + V_ONE_BITS)), less = power - 1;
     const real constant = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, less));
-    return r_fma(power * (r * r), v_exp_tail(r), r_fma(less, r, constant));
+    return r_fma(power * (r * r), exp_rest_tail(r), r_fma(less, r, constant));
 }
 
+/* What two rows amount to. */
+struct softmaxes {
+    real x_max, y_max, x_inverse, y_inverse, shift, shift_low;
+};
+
 /* p (exp(t) - 1 - t) = q - p - p t, t = log(q / p). A masked token (p = 0) costs q; one that only q masks, inf. */
-FL_INLINE real divergence_term(real x, real y, real x_max, real y_max, real x_inverse, real y_inverse, real shift) {
-    const real p = r_exp(x - x_max) * x_inverse, q = r_exp(y - y_max) * y_inverse, t = (y - x) - shift;
+FL_INLINE real divergence_term(real x, real y, struct softmaxes s) {
+    const real below_x = x - s.x_max, below_y = y - s.y_max;
+    const real p = r_exp(below_x) * s.x_inverse, q = r_exp(below_y) * s.y_inverse;
+    const real t = ((below_y - below_x) - s.shift) - s.shift_low;
     const real impossible = x > -R_INFINITY ? -R_INFINITY : 0, finite = p == 0 ? 0 : p * t;
     const real product = y == -R_INFINITY ? impossible : finite;
     const real far = (q - p) - product, near = p * r_exp_rest(t);
@@ -371,35 +408,36 @@ FL_INLINE real divergence_term(real x, real y, real x_max, real y_max, real x_in
 }
 
 static void tile_divergence(real *restrict out, const real *restrict x, const real *restrict y, ptrdiff_t n,
-                            const struct token_state *st, ptrdiff_t r) {
-    const real x_max = st->first_max[r], y_max = st->max[r], shift = st->shift[r];
-    const real x_inverse = st->first_inverse[r], y_inverse = st->inverse[r];
+                            struct softmaxes s) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++)
-        out[i] = divergence_term(x[i], y[i], x_max, y_max, x_inverse, y_inverse, shift);
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = divergence_term(x[i], y[i], s);
 }
 
 static void column_divergence(struct token_state *st, const real *restrict x, const real *restrict y, ptrdiff_t n) {
-    const real *restrict x_max = st->first_max, *restrict y_max = st->max, *restrict shift = st->shift;
+    const real *restrict x_max = st->first_max, *restrict y_max = st->max;
     const real *restrict x_inverse = st->first_inverse, *restrict y_inverse = st->inverse;
+    const real *restrict shift = st->shift, *restrict shift_low = st->shift_low;
     double *restrict sum = st->rest, *restrict carry = st->rest_carry;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++)
-        add_to(&sum[r], &carry[r],
-               (double)divergence_term(x[r], y[r], x_max[r], y_max[r], x_inverse[r], y_inverse[r], shift[r]));
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const struct softmaxes s = {x_max[r], y_max[r], x_inverse[r], y_inverse[r], shift[r], shift_low[r]};
+        add_to(&sum[r], &carry[r], (double)divergence_term(x[r], y[r], s));
+    }
 }
 
 static void divergence_row(const fl_token_job *job, ptrdiff_t start, ptrdiff_t r, struct token_scratch *s) {
     const fl_row_job *p = &job->rows, *q = job->other;
     const char *p_row = position(&p->logits, start + r), *q_row = position(&q->logits, start + r);
+    const struct softmaxes rows = {s->state.first_max[r], s->state.max[r],   s->state.first_inverse[r],
+                                   s->state.inverse[r],   s->state.shift[r], s->state.shift_low[r]};
     double sum = 0;
     for (ptrdiff_t c = 0; c < p->classes; c += FL_TILE) {
         const ptrdiff_t n = p->classes - c < FL_TILE ? p->classes - c : FL_TILE, lanes = whole_lanes(n);
         const real *x = load_row(p, p_row + c * p->class_stride, n, s->row);
         const real *y = load_row(q, q_row + c * q->class_stride, n, s->other_row);
-        tile_divergence(s->e, x, y, lanes, &s->state, r);
+        tile_divergence(s->e, x, y, lanes, rows);
         sum += tile_sum(s->e, lanes);
     }
     s->state.rest[r] = sum;
@@ -432,11 +470,14 @@ static void divergence_block(const fl_token_job *job, ptrdiff_t start, ptrdiff_t
     for (ptrdiff_t r = 0; r < lanes; r++) {
         st->first_max[r] = st->max[r];
         st->first_inverse[r] = st->inverse[r];
-        st->shift[r] = log_sum_of(st->log_sum[r], st->log_sum_low[r]);
+        st->shift[r] = st->log_sum[r];
+        st->shift_low[r] = st->log_sum_low[r];
     }
     reduce_tokens(job, job->other, start, n, s);
     for (ptrdiff_t r = 0; r < lanes; r++) {
-        st->shift[r] = (st->max[r] - st->first_max[r]) + (log_sum_of(st->log_sum[r], st->log_sum_low[r]) - st->shift[r]);
+        const real before = st->shift[r], shift = st->log_sum[r] - before;
+        st->shift_low[r] = (st->log_sum_low[r] - st->shift_low[r]) + r_sum_error(st->log_sum[r], -before, shift);
+        st->shift[r] = shift;
         st->rest[r] = st->rest_carry[r] = 0;
     }
     if (by_rows(&job->rows) && by_rows(job->other)) {
@@ -446,7 +487,7 @@ static void divergence_block(const fl_token_job *job, ptrdiff_t start, ptrdiff_t
         for (ptrdiff_t c = 0; c < job->rows.classes; c++)
             column_divergence(st, load_column(&job->rows, c, start, n, s->columns[0]),
                               load_column(job->other, c, start, n, s->columns[1]), lanes);
-    for (ptrdiff_t r = 0; r < lanes; r++) st->value[r] = (real)(st->rest[r] + st->rest_carry[r]);
+    for (ptrdiff_t r = 0; r < lanes; r++) st->value[r] = (real)with_carry(st->rest[r], st->rest_carry[r]);
 }
 
 /* label[n] of positions start...: the target, 0 where none is asked for, -1 where the position is left out. */
