@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["binary", "ctc", "likelihood", "margin", "regression", "softmax"]
+MODULES = ["binary", "ctc", "likelihood", "linear", "margin", "regression", "softmax", "tokens"]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.
-from typing import Any, Literal, TypeAlias, overload
+from typing import {typing}
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,7 +91,7 @@ def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
     names = public_names(tree)
-    parts = [HEADER.format(module=module, names=listed(names))]
+    parts = []
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
             parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
@@ -106,7 +106,11 @@ def stub(module):
                 parameters = signature(function, narrowed, grad)
                 result = result.format(grad=grad)
                 parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
-    return "".join(parts).replace("'", '"')
+    body = "".join(parts)
+    typing = ", ".join(
+        name for name in ("Any", "Literal", "TypeAlias", "overload") if name == "TypeAlias" or name in body
+    )
+    return (HEADER.format(module=module, names=listed(names), typing=typing) + body).replace("'", '"')
 
 
 def main():
