@@ -46,7 +46,8 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 #include "elementwise.def"
 #undef ROW
 
-enum domain { ANY, NONNEGATIVE };
+/* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
+enum domain { ANY, NONNEGATIVE, POSITIVE, ABOVE_MINUS_ONE, OF_POWER };
 
 struct row {
     void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
@@ -68,8 +69,14 @@ static const fl_loss_info elementwise_losses[] = {
 
 enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 
+FL_INLINE int outside(real x, enum domain domain) {
+    return (domain == NONNEGATIVE && x < 0) || (domain == POSITIVE && x <= 0) || (domain == ABOVE_MINUS_ONE && x <= -1);
+}
 
-FL_INLINE int outside(real x, enum domain domain) { return domain == NONNEGATIVE && x < 0; }
+static enum domain domain_of(const struct row *row, int operand, double power) {
+    if (row->domain[operand] != OF_POWER) return row->domain[operand];
+    return power > 2 ? POSITIVE : power >= 1 ? NONNEGATIVE : ANY;
+}
 
 /* First of x[n] that counts and lies outside the domain (NaN passes: it makes its own element NaN), or -1. */
 static ptrdiff_t first_outside(const real *restrict x, const real *restrict mask, ptrdiff_t n, enum domain domain) {
@@ -175,7 +182,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     const real *weight = load_optional(&job->weight, start, n, t->weight);
     const real *mask = load_optional(&job->mask, start, n, t->mask);
     for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
-        const ptrdiff_t bad = first_outside(m.in[k], mask, n, row->domain[k]);
+        const ptrdiff_t bad = first_outside(m.in[k], mask, n, domain_of(row, k, job->param[0]));
         if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
     }
 
