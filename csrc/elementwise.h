@@ -202,15 +202,15 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
         tile_clear_padding(m.value, n);
         out->sum += tile_sum(m.value, lanes);
     }
-    if (job->want & FL_GRAD) {
-        const real *grad_output = load_optional(&job->grad_output, start, n, t->grad_output);
+    const real *grad_output =
+        job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
+    if (job->want & FL_GRAD)
         for (int k = 0; k < info->n_predictions; k++) {
             finish_gradient(m.grad[k], lanes, weight, mask, grad_output, last_scale);
             deliver(gradient_at(job, k, start), n, m.grad[k]);
         }
-    }
     if (job->want & FL_HESS) {
-        finish_gradient(m.hess, lanes, weight, mask, NULL, last_scale);
+        finish_gradient(m.hess, lanes, weight, mask, grad_output, last_scale);
         deliver(hess, n, m.hess);
     }
 }

@@ -53,12 +53,12 @@ typedef struct {
     int want;
     ptrdiff_t size;
     fl_operand in[FL_MAX_OPERANDS];
-    fl_operand weight, mask, grad_output; /* optional: multiply value and gradient; leave out; multiply gradient */
+    fl_operand weight, mask, grad_output; /* optional: multiply all; leave out; multiply derivatives */
     double param[FL_MAX_PARAMS];
     double scale;                   /* of the gradients and of hess: 1, 1 / count, 1 / sum of weights */
     void *value;                    /* `size` reals for reduction "none", else NULL */
     void *grad[FL_MAX_PREDICTIONS]; /* `size` reals each, or NULL where grad_acc is present */
-    void *hess;
+    void *hess;                     /* `size` reals, with the gradients, or NULL */
     /* A gradient whose operand was broadcast: the running slice writes FL_BLOCK reals per block to `stage`, from where
      * fold_gradient adds them in block order to `grad_acc`, float64 in the operand's own shape. */
     fl_operand grad_acc[FL_MAX_PREDICTIONS];

@@ -74,13 +74,17 @@ class Job:
     scale: float = 1.0
     value: Array | None = None  # written for reduction "none"
     grads: tuple[Array, ...] | None = None  # written, each of its operand's own shape
+    hess: Array | None = None  # written, of the first operand's shape
     expanded: tuple[int, ...] = ()  # operands that were given one number per row: their last axis was added here
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------
 
 
-def check_options(reduction: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any) -> None:
+def check_options(
+    reduction: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any, return_hess: Any = False,
+    hess_out: Any = None,
+) -> None:  # fmt: skip
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
     boolean(return_grad, "return_grad")
@@ -89,6 +93,10 @@ def check_options(reduction: Any, return_grad: Any, grad_output: Any, out: Any, 
     for name, given in (("grad_output", grad_output), ("grad_out", grad_out)):
         if given is not None and not return_grad:
             raise ValueError(f"{name} is given, but return_grad is False")
+    if boolean(return_hess, "return_hess") and not return_grad:
+        raise ValueError("return_hess is True, but return_grad is False: they come from one pass")
+    if hess_out is not None and not return_hess:
+        raise ValueError("hess_out is given, but return_hess is False")
 
 
 def real_number(x: Any, name: str) -> float:
@@ -170,10 +178,11 @@ def outputs(
     return value, tuple(grads)
 
 
-def result(value: Any, grads: tuple[Array, ...] | None) -> Any:
+def result(value: Any, grads: tuple[Array, ...] | None, hess: Array | None = None) -> Any:
     if grads is None:
         return value
-    return value, unwrap(grads[0]) if len(grads) == 1 else tuple(unwrap(g) for g in grads)
+    grad = unwrap(grads[0]) if len(grads) == 1 else tuple(unwrap(g) for g in grads)
+    return (value, grad) if hess is None else (value, grad, unwrap(hess))
 
 
 # ---- elementwise losses ----------------------------------------------------------------------------------------------
@@ -204,7 +213,7 @@ def _run_native(job: Job) -> tuple[float, int, int]:
         sums.append(np.zeros(g.shape, np.float64) if broadcast else None)
     total, bad, operand = _config.native.run_elementwise(
         job.spec.index, job.real.itemsize, job.shape, job.operands, job.params, job.weight, job.mask, job.grad_output,
-        job.scale, job.value, None if job.grads is None else tuple(whole), tuple(sums),
+        job.scale, job.value, None if job.grads is None else tuple(whole), tuple(sums), job.hess,
     )  # fmt: skip
     for g, s in zip(job.grads or (), sums, strict=False):
         if s is not None:
@@ -231,10 +240,10 @@ def denominator_of(
 
 def general_elementwise(
     spec: Elementwise, operands: tuple[Any, ...], params: tuple[float, ...], reduction: Any, return_grad: Any,
-    weight: Any, mask: Any, grad_output: Any, out: Any, grad_out: Any,
+    weight: Any, mask: Any, grad_output: Any, out: Any, grad_out: Any, return_hess: Any = False, hess_out: Any = None,
 ) -> Any:  # fmt: skip
     """Any elementwise loss, any operands and options."""
-    check_options(reduction, return_grad, grad_output, out, grad_out)
+    check_options(reduction, return_grad, grad_output, out, grad_out, return_hess, hess_out)
     arrays = tuple(as_array(x, name) for x, name in zip(operands, spec.operands, strict=True))
     shape = arrays[0].shape
     expanded = tuple(k for k in spec.per_row if arrays[k].ndim and arrays[k].shape == shape[:-1])
@@ -249,6 +258,10 @@ def general_elementwise(
     inputs = [a for a in (*arrays, weight_array, mask_array, grad_output_array) if a is not None]
     grad_shapes = [arrays[k].shape for k in spec.predictions]
     value, grads = outputs(out, grad_out, shape, grad_shapes, real, inputs, reduction, return_grad)
+    hess: Array | None = None
+    if return_hess:
+        taken = [a for a in (*inputs, value, *(grads or ())) if a is not None]
+        hess = np.empty(shape, real) if hess_out is None else check_output(hess_out, "hess_out", shape, real, taken)
 
     # Views of ours, as of the inputs; one number per row gets its last axis.
     written = None if grads is None else tuple(
@@ -263,10 +276,10 @@ def general_elementwise(
     scale = scale_of(reduction, denominator) * factor
     job = Job(
         spec, real, shape, views, params, weight_array, mask_array, grad_output_array, scale, unreduced, written,
-        expanded,
+        None if hess is None else hess[...], expanded,
     )  # fmt: skip
     total = run(job)
-    return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads)
+    return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads, hess)
 
 
 # ---- row losses ------------------------------------------------------------------------------------------------------

@@ -59,6 +59,8 @@ def elementwise(
     grad_output: Any,
     out: Any,
     grad_out: Any,
+    return_hess: Any = False,
+    hess_out: Any = None,
 ) -> Any: ...
 def cross_entropy(
     input: Any,

@@ -63,17 +63,20 @@ def elementwise(job: Job) -> tuple[float, int, int]:
     if bad >= 0:
         return 0.0, bad, operand
     grads: tuple[Array, ...] = ()
+    hess: Array | None = None
     if job.spec.name == "identity":
         value = operands[0]
     else:
         params = [_param(p, job.real) for p in job.params]
-        value, grads, _ = getattr(definitions, job.spec.name)(*operands, *params)
+        value, grads, hess = getattr(definitions, job.spec.name)(*operands, *params)
     weight = np.ones(()) if job.weight is None else job.weight.astype(np.float64)
     factor = weight if job.grad_output is None else weight * job.grad_output.astype(np.float64)
     with np.errstate(all="ignore"):
         value = np.where(counted, value * weight, 0.0)
         for to, g in zip(job.grads or (), grads, strict=False):
             _store(to, _sum_to(np.where(counted, g * factor * job.scale, 0.0), to.shape))
+        if job.hess is not None and hess is not None:
+            _store(job.hess, np.where(counted, hess * factor * job.scale, 0.0))
     if job.value is None:
         return _total(value), -1, 0
     _store(job.value, value)

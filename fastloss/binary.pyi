@@ -20,9 +20,11 @@ def binary_cross_entropy_with_logits(
     reduction: Literal["mean", "sum"] = "mean",
     mask: ArrayLike | None = None,
     return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> np.float64: ...
 @overload
 def binary_cross_entropy_with_logits(
@@ -34,9 +36,11 @@ def binary_cross_entropy_with_logits(
     reduction: Literal["none"],
     mask: ArrayLike | None = None,
     return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> _Array: ...
 @overload
 def binary_cross_entropy_with_logits(
@@ -48,9 +52,11 @@ def binary_cross_entropy_with_logits(
     reduction: Literal["mean", "sum"] = "mean",
     mask: ArrayLike | None = None,
     return_grad: Literal[True],
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> tuple[np.float64, _Array]: ...
 @overload
 def binary_cross_entropy_with_logits(
@@ -62,10 +68,44 @@ def binary_cross_entropy_with_logits(
     reduction: Literal["none"],
     mask: ArrayLike | None = None,
     return_grad: Literal[True],
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> tuple[_Array, _Array]: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    pos_weight: ArrayLike | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[np.float64, _Array, _Array]: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    pos_weight: ArrayLike | None = None,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[_Array, _Array, _Array]: ...
 @overload
 def binary_cross_entropy_with_logits(
     input: ArrayLike,
@@ -76,7 +116,9 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     mask: ArrayLike | None = None,
     return_grad: bool = False,
+    return_hess: bool = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> Any: ...

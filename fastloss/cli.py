@@ -35,7 +35,7 @@ import numpy as np
 import fastloss as fl
 
 # Arguments of loss functions that mean nothing here: an evaluation wants values, and makes its own outputs.
-NOT_OPTIONS = frozenset({"return_grad", "grad_output", "out", "grad_out"})
+NOT_OPTIONS = frozenset({"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out"})
 TEXT_KEYS = ("transcripts", "text", "texts", "names")
 # Instead of the docstrings' words, which speak of gradients and unreduced results.
 OWN_NOTES = {"mask": "bools; False leaves a position out of everything", "reduction": 'of the value: "mean" or "sum"'}

@@ -67,14 +67,15 @@ def l1_loss(
 
 def mse_loss(
     input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", mask: Any = None,
-    return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    return_grad: bool = False, return_hess: bool = False, grad_output: Any = None, out: Any = None,
+    grad_out: Any = None, hess_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Squared error, :math:`(x - y)^2`.
 
     Parameters
     ----------
     input : array_like, any shape
-        Predictions x. The prediction operand, which gets the gradient 2 (x - y).
+        Predictions x. The prediction operand, which gets the gradient 2 (x - y); second derivative 2.
     target : array_like, broadcastable to `input`
         Targets y, in the unit of `input`; the loss is in that unit squared.
     weight : array_like, broadcastable to `input`, optional
@@ -85,15 +86,18 @@ def mse_loss(
         False leaves an element out of value (0 with "none"), gradient (0) and denominator.
     return_grad : bool
         Also return d(reduced loss)/d(input); with "none", that of the sum.
+    return_hess : bool
+        Also return the second derivative by each element of `input`, scaled as the gradient; needs `return_grad`.
     grad_output : scalar or array broadcastable to the unreduced loss, optional
-        Multiplies the gradient, so that losses compose.
-    out, grad_out : ndarray, optional
-        Contiguous arrays of the working type to write the unreduced loss and the gradient into.
+        Multiplies the derivatives, so that losses compose.
+    out, grad_out, hess_out : ndarray, optional
+        Contiguous arrays of the working type to write the unreduced loss and the derivatives into.
 
     Returns
     -------
     value : numpy.float64, or an array of the shape of `input` with "none"
     grad : array of the shape of `input`, only with `return_grad`
+    hess : array of the shape of `input`, only with `return_hess`
 
     Raises
     ------
@@ -115,12 +119,26 @@ def mse_loss(
     >>> float(value), grad.tolist()
     (20.0, [0.0, 4.0, 8.0])
     """
-    return elementwise(MSE, (input, target), (), reduction, return_grad, weight, mask, grad_output, out, grad_out)
+    return elementwise(
+        MSE,
+        (input, target),
+        (),
+        reduction,
+        return_grad,
+        weight,
+        mask,
+        grad_output,
+        out,
+        grad_out,
+        return_hess,
+        hess_out,
+    )
 
 
 def huber_loss(
     input: Any, target: Any, weight: Any = None, *, delta: float = 1.0, reduction: str = "mean", mask: Any = None,
-    return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    return_grad: bool = False, return_hess: bool = False, grad_output: Any = None, out: Any = None,
+    grad_out: Any = None, hess_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Squared error near zero, absolute error beyond: :math:`d^2 / 2` for :math:`|d| \le \delta`, else
     :math:`\delta (|d| - \delta / 2)`, with :math:`d = x - y`.
@@ -128,7 +146,8 @@ def huber_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions x. The prediction operand, which gets the gradient d clipped to [-delta, delta].
+        Predictions x. The prediction operand, which gets the gradient d clipped to [-delta, delta]; second
+        derivative 1 where abs(d) <= delta, else 0.
     target : array_like, broadcastable to `input`
         Targets y, in the unit of `input`.
     weight : array_like, broadcastable to `input`, optional
@@ -141,15 +160,18 @@ def huber_loss(
         False leaves an element out of value (0 with "none"), gradient (0) and denominator.
     return_grad : bool
         Also return d(reduced loss)/d(input); with "none", that of the sum.
+    return_hess : bool
+        Also return the second derivative by each element of `input`, scaled as the gradient; needs `return_grad`.
     grad_output : scalar or array broadcastable to the unreduced loss, optional
-        Multiplies the gradient, so that losses compose.
-    out, grad_out : ndarray, optional
-        Contiguous arrays of the working type to write the unreduced loss and the gradient into.
+        Multiplies the derivatives, so that losses compose.
+    out, grad_out, hess_out : ndarray, optional
+        Contiguous arrays of the working type to write the unreduced loss and the derivatives into.
 
     Returns
     -------
     value : numpy.float64, or an array of the shape of `input` with "none"
     grad : array of the shape of `input`, only with `return_grad`
+    hess : array of the shape of `input`, only with `return_hess`
 
     Raises
     ------
@@ -174,5 +196,6 @@ def huber_loss(
     if not delta > 0:
         raise ValueError(f"delta must be positive, got {delta}")
     return elementwise(
-        HUBER, (input, target), (delta,), reduction, return_grad, weight, mask, grad_output, out, grad_out
-    )
+        HUBER, (input, target), (delta,), reduction, return_grad, weight, mask, grad_output, out, grad_out,
+        return_hess, hess_out,
+    )  # fmt: skip

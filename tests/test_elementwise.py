@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import warnings
 
 import numpy as np
@@ -282,3 +284,34 @@ def test_mixed_precision_is_computed_in_the_widest(case):
     widened = {k: v.astype(np.float64) for k, v in operands.items()}
     value = case.call(mixed, reduction="none")
     assert value.dtype == np.float64 and bits(value) == bits(case.call(widened, reduction="none"))
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("target", [None, bool, np.uint8, np.int32])
+def test_the_fast_path_has_the_bits_of_the_general_one(case, dtype, target, rng):
+    """With weights, masks and integers of the input's shape; grad_output=1 takes the general path."""
+    shape = (100, 50)
+    drawn = {k: a for k, a in case.operands(shape, dtype).items() if k != "weight"}
+    operands = {k: np.broadcast_to(a, shape).copy() for k, a in drawn.items()}
+    if target is not None:
+        operands["target"] = rng.integers(0, 2, shape).astype(target)
+    weights = [{}]
+    if "weight" in inspect.signature(getattr(fl, case.function)).parameters:
+        weights += [{"weight": rng.integers(0, 9, shape).astype(dtype)}, {"weight": rng.integers(0, 9, shape)}]
+    for weight, mask, reduction in itertools.product(weights, (None, rng.random(shape) < 0.8), REDUCTIONS):
+        options = {"reduction": reduction, "mask": mask}
+        fast = case.gradients({**operands, **weight}, **options)
+        general = case.gradients({**operands, **weight}, **options, grad_output=1.0)
+        assert bits(fast) == bits(general) and fast[1][0].dtype == dtype
+
+
+@pytest.mark.parametrize("general", [False, True])
+def test_weights_and_masks_that_share_memory_with_an_output_are_refused(general):
+    x, y, w = np.ones((3, 40))
+    options = {"return_grad": True, "grad_output": 1.0 if general else None}
+    with pytest.raises(ValueError, match="grad_out overlaps"):
+        fl.mse_loss(x, y, w, grad_out=w, **options)
+    mask = w.view(bool)[:40]
+    with pytest.raises(ValueError, match="grad_out overlaps"):
+        fl.mse_loss(x, y, mask=mask, grad_out=w, **options)
