@@ -69,23 +69,33 @@ static const fl_loss_info elementwise_losses[] = {
 
 enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 
-FL_INLINE int outside(real x, enum domain domain) {
-    return (domain == NONNEGATIVE && x < 0) || (domain == POSITIVE && x <= 0) || (domain == ABOVE_MINUS_ONE && x <= -1);
-}
-
 static enum domain domain_of(const struct row *row, int operand, double power) {
     if (row->domain[operand] != OF_POWER) return row->domain[operand];
     return power > 2 ? POSITIVE : power >= 1 ? NONNEGATIVE : ANY;
 }
 
-/* First of x[n] that counts and lies outside the domain (NaN passes: it makes its own element NaN), or -1. */
-static ptrdiff_t first_outside(const real *restrict x, const real *restrict mask, ptrdiff_t n, enum domain domain) {
-    if (domain == ANY) return -1;
+/* The smallest number of a domain. */
+static real lowest(enum domain domain) {
+    return domain == NONNEGATIVE       ? 0
+           : domain == POSITIVE        ? R_MIN * R_EPSILON
+           : domain == ABOVE_MINUS_ONE ? R(-1.0) + R(0.5) * R_EPSILON
+                                       : -R_INFINITY;
+}
+
+/* Whether any of x[n], whole lanes, is less than `low`; NaN is not: it makes its own element NaN. */
+static int tile_leaves(const real *restrict x, real low, ptrdiff_t n) {
     int any = 0;
-    for (ptrdiff_t i = 0; i < n; i++) any |= outside(x[i], domain);
-    if (!any) return -1;
+    n &= -(ptrdiff_t)FL_LANES;
+    for (ptrdiff_t i = 0; i < n; i++) any |= x[i] < low;
+    return any;
+}
+
+/* First of x[n] that counts and lies outside the domain, or -1. x is padded to whole lanes. */
+static ptrdiff_t first_outside(const real *x, const real *mask, ptrdiff_t n, enum domain domain) {
+    const real low = lowest(domain);
+    if (domain == ANY || !tile_leaves(x, low, whole_lanes(n))) return -1;
     for (ptrdiff_t i = 0; i < n; i++)
-        if (outside(x[i], domain) && !(mask && mask[i] == 0)) return i;
+        if (x[i] < low && !(mask && mask[i] == 0)) return i;
     return -1;
 }
 

@@ -29,6 +29,18 @@ FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     };
 }
 
+/* A number and what rounding took from it. */
+struct two {
+    real high, low;
+};
+
+/* log(x) of a positive x to some 2^-4 ulp of low; high is the nearest number, as that of r_log_parts is not. */
+FL_INLINE struct two log_two(real x) {
+    real low;
+    const real high = r_log_parts(x, &low), sum = high + r_if_finite(low);
+    return (struct two){sum, r_if_finite((high - sum) + low)};
+}
+
 /* For terms that are 0 whatever the number in them: 0, or NaN if it is. */
 FL_INLINE real r_zero_of(real x) { return x == x ? 0 : x; }
 
@@ -46,9 +58,9 @@ FL_INLINE struct term op_poisson(const real *x, const real *p) {
 
 /* x - y log(v), v = x + eps, x the rate; p = {eps} */
 FL_INLINE struct term op_poisson_rate(const real *x, const real *p) {
-    real log_low;
-    const real y = x[1], v = x[0] + p[0], log_v = r_log_parts(v, &log_low), finite = r_min(R_MAX, v);
-    const real fused = r_fma(-y, log_v, x[0]) - y * r_if_finite(log_low);
+    const real y = x[1], v = x[0] + p[0], finite = r_min(R_MAX, v);
+    const struct two log_v = log_two(v);
+    const real fused = r_fma(-y, log_v.high, x[0]) - y * log_v.low;
     return (struct term){
         .value = y == 0 ? x[0] : fused,
         .grad = {y == 0 ? 1 + r_zero_of(x[0]) : (finite - y) / finite},
@@ -67,20 +79,19 @@ FL_INLINE real poisson_with_stirling(real y, real log_y, real delta, real excess
 
 FL_INLINE struct term op_poisson_full(const real *x, const real *p) {
     const real y = x[1];
-    real log_low;
-    const real log_y = r_log_parts(y, &log_low), delta = (x[0] - log_y) - log_low;
+    const struct two log_y = log_two(y);
     struct term t = op_poisson(x, p);
-    t.value = y > 1 ? poisson_with_stirling(y, log_y, delta, t.grad[0]) : t.value;
+    const real delta = (x[0] - log_y.high) - log_y.low;
+    t.value = y > 1 ? poisson_with_stirling(y, log_y.high, delta, t.grad[0]) : t.value;
     return t;
 }
 
 FL_INLINE struct term op_poisson_rate_full(const real *x, const real *p) {
     const real y = x[1], v = x[0] + p[0];
-    real log_y_low, log_v_low;
-    const real log_y = r_log_parts(y, &log_y_low), log_v = r_log_parts(v, &log_v_low);
-    const real delta = (log_v - log_y) + (log_v_low - log_y_low);
+    const struct two log_y = log_two(y), log_v = log_two(v);
     struct term t = op_poisson_rate(x, p);
-    t.value = y > 1 ? poisson_with_stirling(y, log_y, delta, v - y) - p[0] : t.value;
+    const real delta = (log_v.high - log_y.high) + (log_v.low - log_y.low);
+    t.value = y > 1 ? poisson_with_stirling(y, log_y.high, delta, v - y) - p[0] : t.value;
     return t;
 }
 
@@ -88,18 +99,18 @@ FL_INLINE struct term op_poisson_rate_full(const real *x, const real *p) {
  * part. */
 FL_INLINE struct term op_kl_div(const real *x, const real *p) {
     (void)p;
-    real log_low;
-    const real y = x[1], log_y = r_log_parts(y, &log_low), nan = r_zero_of(x[0]);
-    const real product = y * ((log_y - x[0]) + r_if_finite(log_low));
+    const real y = x[1], nan = r_zero_of(x[0]);
+    const struct two log_y = log_two(y);
+    const real product = y * ((log_y.high - x[0]) + log_y.low);
     return (struct term){.value = y == 0 ? nan : product, .grad = {nan - y}, .hess = nan};
 }
 
-/* exp(y) (y - x), y the target's logarithm too; 0 where exp(y) is, whatever x. */
+/* exp(y) (y - x), y the target's logarithm too; 0 where exp(y) is, whatever x. The exponential is the square of another
+ * one: it may be too small for a number where the product is none. */
 FL_INLINE struct term op_kl_div_log(const real *x, const real *p) {
     (void)p;
-    const struct exp_parts e = r_exp_parts(x[1]);
-    const real nan = r_zero_of(x[0]), product = r_exp_times(e, x[1] - x[0]);
-    return (struct term){.value = e.mantissa == 0 ? nan : product, .grad = {nan - r_exp_times(e, 1)}, .hess = nan};
+    const real nan = r_zero_of(x[0]), root = r_exp(R(0.5) * x[1]), product = root * (x[1] - x[0]) * root;
+    return (struct term){.value = root == 0 ? nan : product, .grad = {nan - root * root}, .hess = nan};
 }
 
 /* x + y exp(-x), x = log of the mean. The terms cancel for negative x: the product is fused, with its low part. */
@@ -118,20 +129,15 @@ FL_INLINE struct term op_gamma(const real *x, const real *p) {
 /* log(x) + y / x, x the mean. The terms cancel: each has what rounding took from it. */
 FL_INLINE struct term op_gamma_rate(const real *x, const real *p) {
     (void)p;
-    real log_low;
-    const real v = x[0], y = x[1], log_v = r_log_parts(v, &log_low), q = y / v, value = log_v + q;
-    const real q_low = (-r_product_error(q, v, q * v) + (y - q * v)) / r_max(R_MIN, v);
+    const real v = x[0], y = x[1], q = y / v;
+    const struct two log_v = log_two(v);
+    const real q_low = (-r_product_error(q, v, q * v) + (y - q * v)) / r_max(R_MIN, v), value = log_v.high + q;
     return (struct term){
-        .value = value + r_if_finite((log_low + q_low) + r_sum_error(log_v, q, value)),
+        .value = value + r_if_finite((log_v.low + q_low) + r_sum_error(log_v.high, q, value)),
         .grad = {(v - y) / v / v},
         .hess = (2 * q - 1) / v / v,
     };
 }
-
-/* A number and what rounding took from it. */
-struct two {
-    real high, low;
-};
 
 FL_INLINE struct two less(real a, real b) { return (struct two){a - b, r_sum_error(a, -b, a - b)}; }
 
@@ -181,15 +187,13 @@ FL_INLINE struct term op_tweedie(const real *x, const real *p) {
 
 /* The same of the mean v: v^(1 - p) (v / (2 - p) - y / (1 - p)), gradient v^-p (v - y). */
 FL_INLINE struct term op_tweedie_rate(const real *x, const real *p) {
-    struct two log_v, bracket, unit = {1, 0};
     const real v = x[0], y = x[1];
-    log_v.high = r_log_parts(v, &log_v.low);
-    log_v.low = r_if_finite(log_v.low);
-    const struct two to_one = less(1, p[0]), to_two = less(2, p[0]);
-    const struct two first = times(reciprocal(to_two), v), second = times(reciprocal(to_one), y);
-    bracket = plus(first, (struct two){-second.high, -second.low});
+    const struct two to_one = less(1, p[0]), to_two = less(2, p[0]), log_v = log_two(v), unit = {1, 0};
+    const struct two first = times(reciprocal(to_two), v), second = times(reciprocal(to_one), -y);
+    const struct two bracket = plus(first, second);
     const struct two power = times(log_v, to_one.high), lower = times(log_v, -p[0]);
-    const struct two value = exp_times((struct two){power.high, power.low + to_one.low * log_v.high}, bracket);
+    const struct two half = {R(0.5) * power.high, R(0.5) * (power.low + to_one.low * log_v.high)};
+    const struct two value = exp_times(half, exp_times(half, bracket)); /* the power itself may be too large */
     const struct two slope = exp_times(lower, less(v, y)), inverse = exp_times(lower, unit);
     return (struct term){
         .value = value.high + value.low,

@@ -50,7 +50,7 @@ FL_INLINE struct term op_log_cosh(const real *x, const real *p) {
     (void)p;
     const real d = x[0] - x[1], a = r_abs(d), m = r_expm1(-a), e = 1 + m;
     const real less_one = m * m * R(0.5) / e, above = a - V_LN2;
-    const real k = m * (2 + m), tanh = -k / (2 + k), sech = 2 * r_exp(-a) / (2 + k);
+    const real k = r_fma(m, m, 2 * m), tanh = -k / (2 + k), sech = 2 * r_exp(-a) / (2 + k);
     return (struct term){
         .value = (a < 1 ? 0 : above) + r_log1p(a < 1 ? less_one : e * e),
         .grad = {r_copysign(tanh, d)},
@@ -63,7 +63,7 @@ FL_INLINE struct term op_log_cosh(const real *x, const real *p) {
 FL_INLINE struct term quantile(real x, real y, real q) {
     const real d = x - y, below = 1 - q;
     const real slope = d > 0 ? below : d < 0 ? -q : d;
-    return (struct term){.value = d > 0 ? below * d : -q * d, .grad = {slope}, .hess = d != d ? d : 1};
+    return (struct term){.value = (d > 0 ? below : q) * r_abs(d), .grad = {slope}, .hess = d != d ? d : 1};
 }
 
 FL_INLINE struct term op_quantile(const real *x, const real *p) { return quantile(x[0], x[1], p[0]); }
@@ -89,24 +89,26 @@ FL_INLINE struct term op_smape(const real *x, const real *p) {
     const real a = x[0] * down, b = x[1] * down, d = a - b, size_b = r_abs(b);
     const real s = r_max(R_MIN * R_EPSILON, r_abs(a) + size_b);
     const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
-    const real agree = (a > 0) == (b > 0) ? R(4.0) : 0, slope = sign * ((a == 0 ? R(2.0) : agree) * ((size_b / s) / s) * down);
+    const real share = (size_b / s) / s * down, agreed = (a > 0) == (b > 0) ? 4 * share : 0;
+    const real steep = a == 0 ? 2 * share : agreed, flat = 0 * d, slope = d == 0 || b == 0 || steep == 0 ? flat : sign * steep;
     const real outward = a > 0 ? R(2.0) : a < 0 ? R(-2.0) : 0;
     return (struct term){
         .value = 2 * (r_abs(d) / s),
-        .grad = {b == 0 ? 0 * d : slope},
-        .hess = d != d ? d : b == 0 ? 0 : -outward * slope / s * down,
+        .grad = {slope},
+        .hess = slope == 0 ? flat : -outward * slope / s * down,
     };
 }
 
 /* l^2, l = log1p(x) - log1p(y) = +-log1p((high - low) / (1 + low)): the quotient is never negative, so that no digits
  * are lost. It might overflow where high is huge and low is not: there it is taken down by 2^-64, which the logarithm
- * makes good, since 1 is nothing beside it. */
+ * makes good, since 1 is nothing beside it (doubles: 2^-512). */
 FL_INLINE struct term op_msle(const real *x, const real *p) {
     (void)p;
     const real d = x[0] - x[1], low = d > 0 ? x[1] : x[0];
-    const int huge = r_abs(d) > R(0x1p100) && low < R(1024.0);
-    const real ratio = r_abs(d) * (huge ? R(0x1p-64) : 1) / (1 + low);
-    const real l = r_copysign(r_log1p(ratio) + (huge ? 64 * V_LN2 : 0), d), u = 1 + x[0];
+    const real bound = sizeof(real) == 4 ? R(0x1p100) : (real)0x1p900, down = sizeof(real) == 4 ? R(0x1p-64) : (real)0x1p-512;
+    const int huge = (r_abs(d) > bound) & (low < R(1024.0));
+    const real ratio = r_abs(d) * (huge ? down : 1) / (1 + low);
+    const real l = r_copysign(r_log1p(ratio) + (huge ? (sizeof(real) == 4 ? 64 : 512) * V_LN2 : 0), d), u = 1 + x[0];
     return (struct term){.value = l * l, .grad = {2 * l / u}, .hess = 2 * (1 - l) / (u * u)};
 }
 

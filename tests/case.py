@@ -64,8 +64,9 @@ class Case:
         return shape[:1] * (len(shape) > 1) + shape[2:] if self.rows else shape
 
     def torch(self, operands: Operands, reduction: str = "mean") -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Value and gradients (of the sum, for "none") by the function of the same name in PyTorch."""
+        """Value and gradients (of the sum, for "none") by the function of the same name in PyTorch, or its formula."""
         import torch
+        import torch_formulas
 
         tensors = {k: torch.tensor(v) for k, v in operands.items()}
         for name in self.predictions:
@@ -73,7 +74,7 @@ class Case:
         if "weight" in tensors and not self.rows:  # torch does not broadcast it
             tensors["weight"] = tensors["weight"].broadcast_to(tensors["input"].shape).contiguous()
         positional = [tensors.pop(name) for name in POSITIONAL if name in tensors]
-        function = getattr(torch.nn.functional, self.function)
+        function = torch_formulas.function(self.function)
         value = function(*positional, **tensors, reduction=reduction, **self.options)
         value.sum().backward()
         by_name = dict(zip((name for name in POSITIONAL if name in operands), positional, strict=True))

@@ -25,8 +25,14 @@ import fastloss as fl
 CASES = [*cases_regression.CASES, *cases_binary.CASES, *cases_likelihood.CASES, *cases_softmax.CASES]
 ELEMENTWISE = [case for case in CASES if not case.rows]
 ROWS = [case for case in CASES if case.rows]
-# One case per kernel: weights and options change what is multiplied, not how an element is computed.
-KERNELS = list({case.kernel: case for case in reversed(CASES) if not case.options}.values())[::-1]
+# One case per kernel, without options if there is one: weights and options change what is multiplied, not how an
+# element is computed.
+_FIRST: dict[str, Case] = {}
+for _case in sorted(CASES, key=lambda case: bool(case.options)):
+    _FIRST.setdefault(_case.kernel, _case)
+KERNELS = sorted(_FIRST.values(), key=CASES.index)
+# Rows of elementwise.def that fit no case: a loss without an unreduced form, and an axis that is the target's not.
+OTHER_KERNELS = {"rmse": "test_rmse.py", "quantiles": "test_quantiles.py"}
 
 REDUCTIONS = ("none", "mean", "sum")
 # Around whole lanes (16), tiles (512 doubles, 1024 floats) and blocks (4096).

@@ -16,8 +16,38 @@ def _gaussian_per_row(rng: np.random.Generator, shape: Shape) -> Operands:
     return {**pair(rng, shape), "var": rng.uniform(0.1, 3, (*shape[:-1], 1) if shape else ())}
 
 
+def _counts(rng: np.random.Generator, shape: Shape) -> Operands:
+    """Logarithms of rates, and counts."""
+    return {"input": rng.normal(0, 1.5, shape), "target": np.asarray(rng.poisson(3, shape), np.float64)}
+
+
+def _rates(rng: np.random.Generator, shape: Shape) -> Operands:
+    return {"input": rng.uniform(0.1, 8, shape), "target": np.asarray(rng.poisson(3, shape), np.float64)}
+
+
+def _probabilities(rng: np.random.Generator, shape: Shape) -> Operands:
+    """Some of the targets are 0."""
+    target = rng.uniform(0, 1, shape)
+    return {"input": rng.normal(-3, 1, shape), "target": np.where(target < 0.1, 0, target)}
+
+
+def _log_probabilities(rng: np.random.Generator, shape: Shape) -> Operands:
+    return {"input": rng.normal(-3, 1, shape), "target": -rng.gamma(2, 1, shape)}
+
+
+def _amounts(rng: np.random.Generator, shape: Shape) -> Operands:
+    """Logarithms of means, and positive numbers."""
+    return {"input": rng.normal(0, 1, shape), "target": rng.gamma(2, 1, shape) + 0.05}
+
+
+def _means(rng: np.random.Generator, shape: Shape) -> Operands:
+    return {"input": rng.uniform(0.2, 6, shape), "target": rng.gamma(2, 1, shape) + 0.05}
+
+
 _NLL = ("input", "var")
 _NLL_DEFAULTS = {"eps": 1e-6, "full": False}
+_EPS = {"eps": 1e-8}
+_POWER = {"power": 1.5}
 CASES = [
     Case(
         "gaussian",
@@ -48,5 +78,41 @@ CASES = [
         {},
         _NLL,
         defaults=_NLL_DEFAULTS,
+    ),
+    Case("poisson", "poisson_nll_loss", "PoissonNLLLoss", "poisson", _counts, {}),
+    Case("poisson-full", "poisson_nll_loss", "PoissonNLLLoss", "poisson_full", _counts, {"full": True}),
+    Case(
+        "poisson-rate",
+        "poisson_nll_loss",
+        "PoissonNLLLoss",
+        "poisson_rate",
+        _rates,
+        {"log_input": False},
+        defaults=_EPS,
+    ),
+    Case(
+        "poisson-rate-full",
+        "poisson_nll_loss",
+        "PoissonNLLLoss",
+        "poisson_rate_full",
+        _rates,
+        {"log_input": False, "full": True},
+        defaults=_EPS,
+    ),
+    Case("kl", "kl_div", "KLDivLoss", "kl_div", _probabilities, {}),
+    Case("kl-log", "kl_div", "KLDivLoss", "kl_div_log", _log_probabilities, {"log_target": True}),
+    Case("gamma", "gamma_nll_loss", "GammaNLLLoss", "gamma", _amounts, {}),
+    Case("gamma-rate", "gamma_nll_loss", "GammaNLLLoss", "gamma_rate", _means, {"log_input": False}),
+    Case("tweedie", "tweedie_nll_loss", "TweedieNLLLoss", "tweedie", _counts, {}, defaults=_POWER),
+    Case("tweedie-3", "tweedie_nll_loss", "TweedieNLLLoss", "tweedie", _amounts, {"power": 3}, defaults=_POWER),
+    Case("tweedie-negative", "tweedie_nll_loss", "TweedieNLLLoss", "tweedie", pair, {"power": -0.5}, defaults=_POWER),
+    Case(
+        "tweedie-rate",
+        "tweedie_nll_loss",
+        "TweedieNLLLoss",
+        "tweedie_rate",
+        _rates,
+        {"log_input": False},
+        defaults=_POWER,
     ),
 ]

@@ -3,7 +3,14 @@
 
 from __future__ import annotations
 
-from case import Case, pair, weighted
+import numpy as np
+from case import Case, Operands, Shape, pair, weighted
+
+
+def _amounts(rng: np.random.Generator, shape: Shape) -> Operands:
+    """Greater than -1."""
+    return {"input": rng.uniform(-0.7, 20, shape), "target": rng.uniform(-0.7, 20, shape)}
+
 
 _HUBER = {"delta": 1.0}
 CASES = [
@@ -21,4 +28,12 @@ CASES = [
         {"delta": 2.5},
         defaults=_HUBER,
     ),
+    Case("smooth-l1", "smooth_l1_loss", "SmoothL1Loss", "smooth_l1", pair, defaults={"beta": 1.0}),
+    Case("smooth-l1-beta", "smooth_l1_loss", "SmoothL1Loss", "smooth_l1", pair, {"beta": 3.5}, defaults={"beta": 1.0}),
+    Case("log-cosh", "log_cosh_loss", "LogCoshLoss", "log_cosh", pair),
+    Case("quantile", "quantile_loss", "QuantileLoss", "quantile", pair, defaults={"q": 0.5}),
+    Case("quantile-q-weight", "quantile_loss", "QuantileLoss", "quantile", weighted, {"q": 0.9}, defaults={"q": 0.5}),
+    Case("mape", "mape_loss", "MAPELoss", "mape", pair, defaults={"eps": 2.220446049250313e-16}),
+    Case("smape", "smape_loss", "SMAPELoss", "smape", pair),
+    Case("msle", "msle_loss", "MSLELoss", "msle", _amounts),
 ]

@@ -85,7 +85,7 @@ def test_mask_leaves_positions_out(case, reduction, rng):
     operands["input"] = np.where(everywhere, operands["input"], np.nan)
     value, grads = case.gradients(operands, reduction=reduction, mask=mask)
 
-    clean = {**operands, "input": np.where(everywhere, operands["input"], 0.0)}
+    clean = {**operands, "input": np.where(everywhere, operands["input"], 1.0)}
     values, full = case.gradients(clean, reduction="none", grad_output=mask.astype(np.float64))
     total = np.where(mask, values, 0.0)
     if reduction == "none":
@@ -106,7 +106,7 @@ def counted(case: Case, operands: dict, mask: np.ndarray) -> float:
         ignored = labels == case.options.get("ignore_index", -100)
         weight = operands.get("weight", np.ones(operands["input"].shape[1]))
         return float(np.where(mask & ~ignored, weight[np.where(ignored, 0, labels)], 0.0).sum())
-    if "weight" in operands and case.kernel in ("l1", "mse"):
+    if "weight" in operands and case.kernel in ("l1", "mse", "quantile"):
         return float(np.where(mask, operands["weight"], 0.0).sum())
     return float(mask.sum())
 
