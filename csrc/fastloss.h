@@ -56,14 +56,15 @@ typedef struct {
     fl_operand weight, mask, grad_output; /* optional: multiply all; leave out; multiply derivatives */
     double param[FL_MAX_PARAMS];
     double scale;                   /* of the gradients and of hess: 1, 1 / count, 1 / sum of weights */
-    void *value;                    /* `size` reals for reduction "none", else NULL */
+    void *value;                    /* `size` reals for reduction "none", else NULL (or value_acc) */
     void *grad[FL_MAX_PREDICTIONS]; /* `size` reals each, or NULL where grad_acc is present */
     void *hess;                     /* `size` reals, with the gradients, or NULL */
-    /* A gradient whose operand was broadcast: the running slice writes FL_BLOCK reals per block to `stage`, from where
-     * fold_gradient adds them in block order to `grad_acc`, float64 in the operand's own shape. */
-    fl_operand grad_acc[FL_MAX_PREDICTIONS];
-    void *stage[FL_MAX_PREDICTIONS];
-    ptrdiff_t stage_first; /* block whose gradient stands first in `stage` */
+    /* A gradient whose operand was broadcast, or a value that is summed over an axis: the running slice writes FL_BLOCK
+     * reals per block to a stage, from where fold_stages adds them in block order to `*_acc`, float64 in the operand's
+     * own shape, or in the value's. */
+    fl_operand grad_acc[FL_MAX_PREDICTIONS], value_acc;
+    void *stage[FL_MAX_PREDICTIONS], *value_stage;
+    ptrdiff_t stage_first; /* block that stands first on the stages */
 } fl_elementwise_job;
 
 /* One call of a row loss. A position is one row of classes; `positions` = outer * inner of them, in logical order. All
@@ -95,7 +96,7 @@ typedef struct {
     int n_losses;
     const fl_loss_info *losses;
     void (*elementwise)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
-    void (*fold_gradient)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
+    void (*fold_stages)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
     ptrdiff_t (*row_block)(const fl_row_job *);                                         /* positions per block */
     void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*row_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check labels, sum weights */

@@ -136,7 +136,7 @@ def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weig
             and out is None and all_alike(operands)
             and (weight is None or goes_along(operands[0], weight)) and (mask is None or is_mask(operands[0], mask))
             and usual_outputs(operands, weight, mask, return_grad, grad_out, return_hess, hess_out)
-            and native_backend()):
+            and not (spec.per_sample and (kind != MEAN or mask is not None)) and native_backend()):
         found = fast_elementwise(spec, operands, params, kind, weight, mask, return_grad, grad_out, return_hess,
                                  hess_out, 1.0 if grad_output is None else grad_output)
         if found is not None:
@@ -160,7 +160,7 @@ cdef double total_of(const fl_kernels *table, object a, object mask) except? -1:
     if mask is not None:
         direct(&job.mask, <cnp.ndarray>mask)
     job.scale = 1.0
-    job.value = job.hess = NULL
+    job.value = job.value_stage = job.hess = NULL
     run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
     return fl_fold_sum(&fold)
 
@@ -189,7 +189,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
     if mask is not None:
         direct(&job.mask, <cnp.ndarray>mask)
     job.want = FL_VALUE
-    job.value = job.hess = NULL
+    job.value = job.value_stage = job.hess = NULL
     for k in range(FL_MAX_PREDICTIONS):
         job.grad[k] = NULL
         job.grad_acc[k].data = NULL

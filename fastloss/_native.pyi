@@ -33,6 +33,7 @@ def run_elementwise(
     grads: tuple[_Array | None, ...] | None,
     grad_accs: tuple[NDArray[np.float64] | None, ...],
     hess: _Array | None = None,
+    value_acc: NDArray[np.float64] | None = None,
 ) -> tuple[float, int, int]: ...
 def run_cross_entropy(
     real_size: int,

@@ -79,7 +79,9 @@ def elementwise(job: Job) -> tuple[float, int, int]:
             _store(job.hess, np.where(counted, hess * factor * job.scale, 0.0))
     if job.value is None:
         return _total(value), -1, 0
-    _store(job.value, value)
+    samples = value.size // max(job.value.size, 1)  # elements that a value is the mean of
+    with np.errstate(all="ignore"):
+        _store(job.value, _sum_to(value, job.value.shape) / max(samples, 1))
     return 0.0, -1, 0
 
 

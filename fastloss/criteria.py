@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from .binary import binary_cross_entropy_with_logits
+from .binary import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multilabel_soft_margin_loss,
+    sigmoid_focal_loss,
+    soft_margin_loss,
+)
 from .likelihood import gamma_nll_loss, gaussian_nll_loss, kl_div, poisson_nll_loss, tweedie_nll_loss
 from .regression import (
     huber_loss,
@@ -22,10 +30,12 @@ from .regression import (
 from .softmax import cross_entropy
 
 __all__ = [
+    "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
     "GammaNLLLoss",
     "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
@@ -33,11 +43,15 @@ __all__ = [
     "MAPELoss",
     "MSELoss",
     "MSLELoss",
+    "MarginRankingLoss",
+    "MultiLabelSoftMarginLoss",
     "PoissonNLLLoss",
     "QuantileLoss",
     "RMSELoss",
     "SMAPELoss",
+    "SigmoidFocalLoss",
     "SmoothL1Loss",
+    "SoftMarginLoss",
     "TweedieNLLLoss",
 ]
 
@@ -164,6 +178,15 @@ class MSLELoss(Criterion):
         super().__init__(reduction=reduction)
 
 
+class BCELoss(Criterion):
+    """`binary_cross_entropy` with its options held."""
+
+    _function = staticmethod(binary_cross_entropy)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
 class BCEWithLogitsLoss(Criterion):
     """`binary_cross_entropy_with_logits` with its options held."""
 
@@ -171,6 +194,51 @@ class BCEWithLogitsLoss(Criterion):
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
+
+
+class SoftMarginLoss(Criterion):
+    """`soft_margin_loss` with its options held."""
+
+    _function = staticmethod(soft_margin_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class MultiLabelSoftMarginLoss(Criterion):
+    """`multilabel_soft_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_soft_margin_loss)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
+class HingeEmbeddingLoss(Criterion):
+    """`hinge_embedding_loss` with its options held."""
+
+    _function = staticmethod(hinge_embedding_loss)
+
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class MarginRankingLoss(Criterion):
+    """`margin_ranking_loss` with its options held; called with (input1, input2, target)."""
+
+    _function = staticmethod(margin_ranking_loss)
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class SigmoidFocalLoss(Criterion):
+    """`sigmoid_focal_loss` with its options held."""
+
+    _function = staticmethod(sigmoid_focal_loss)
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)
 
 
 class GaussianNLLLoss(Criterion):

@@ -25,12 +25,9 @@ import fastloss as fl
 CASES = [*cases_regression.CASES, *cases_binary.CASES, *cases_likelihood.CASES, *cases_softmax.CASES]
 ELEMENTWISE = [case for case in CASES if not case.rows]
 ROWS = [case for case in CASES if case.rows]
-# One case per kernel, without options if there is one: weights and options change what is multiplied, not how an
-# element is computed.
-_FIRST: dict[str, Case] = {}
-for _case in sorted(CASES, key=lambda case: bool(case.options)):
-    _FIRST.setdefault(_case.kernel, _case)
-KERNELS = sorted(_FIRST.values(), key=CASES.index)
+# One case per kernel: weights and options change what is multiplied, not how an element is computed.
+_PLAIN_FIRST = sorted(CASES, key=lambda case: bool(case.options))
+KERNELS = [next(c for c in _PLAIN_FIRST if c.kernel == kernel) for kernel in dict.fromkeys(c.kernel for c in CASES)]
 # Rows of elementwise.def that fit no case: a loss without an unreduced form, and an axis that is the target's not.
 OTHER_KERNELS = {"rmse": "test_rmse.py", "quantiles": "test_quantiles.py"}
 
@@ -77,7 +74,7 @@ def against_reference(case: Case, operands: Operands, dtype: Any, note: str = ""
         expected, expected_grads = case.gradients(operands, **options)
     assert_close(value, expected, dtype, note)
     if options.get("reduction", "mean") == "none":
-        assert value.dtype == work and value.shape == case.loss_shape(operands["input"].shape), note
+        assert value.dtype == work and value.shape == case.loss_shape(operands[case.first].shape), note
     else:
         assert type(value) is np.float64, note
     for name, grad, expected_grad in zip(case.predictions, grads, expected_grads, strict=True):

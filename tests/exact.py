@@ -63,7 +63,7 @@ def kernel(case: Case, operands: dict[str, np.ndarray], options: dict[str, Any])
 
 def excess(case: Case, operands: dict[str, np.ndarray], options: dict[str, Any]) -> list[np.ndarray]:
     """Error of each result beyond twice its conditioning, in ulp: [of the value, of each gradient]."""
-    dtype = operands["input"].dtype
+    dtype = operands[case.first].dtype
     actual = kernel(case, operands, options)
     if dtype == np.float32:
         return _excess_single(case, operands, options, actual)
@@ -89,10 +89,20 @@ def _excess_single(case: Case, operands: dict, options: dict, actual: list[np.nd
         with np.errstate(all="ignore"):
             for name in wide:
                 for k in range(len(exact)):
-                    ends = [results({**wide, name: wide[name] + s * half[name]})[k] for s in (1, -1)]
+                    ends = [
+                        results({**wide, name: within(case, name, wide[name] + s * half[name])})[k] for s in (1, -1)
+                    ]
                     moved = np.fmax(*(np.abs(end - exact[k]) for end in ends))
-                    slack[k] += 2 * np.nan_to_num(moved, nan=0.0)  # nan: both ends leave the domain, or overflow
+                    slack[k] += 2 * np.nan_to_num(moved, nan=0.0)  # nan: beyond float64
     return [_beyond(a, e, s) for a, e, s in zip(actual, exact, slack, strict=True)]
+
+
+def within(case: Case, name: str, a: Any) -> Any:
+    """No input moves out of its domain."""
+    if name not in case.bounds:
+        return a
+    low, high = case.bounds[name]
+    return np.clip(a, low, high) if isinstance(a, np.ndarray) else min(max(a, low), high)
 
 
 def _rows(x: np.ndarray, target: np.ndarray, half: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -127,29 +137,30 @@ def _spacing(x: np.ndarray) -> np.ndarray:
 
 
 def _excess_double(case: Case, operands: dict, options: dict, actual: list[np.ndarray]) -> list[np.ndarray]:
-    size = operands["input"].shape[0]
+    size = operands[case.first].shape[0]
     found = [np.empty(size) for _ in actual]
     params = parameters(case, options, np.float64)
     arrays = list(operands.values())
     with mpmath.workdps(DIGITS):
         for i in range(size):
             exact, slack = (
-                _exact_row(arrays[0][i], int(arrays[1][i])) if case.rows else exact_element(case, arrays, params, i)
+                _exact_row(arrays[0][i], int(arrays[1][i])) if case.rows else exact_element(case, operands, params, i)
             )
             for k, part in enumerate(actual):
                 found[k][i] = _beyond_exactly(float(part[i]), exact[k], slack[k])
     return found
 
 
-def exact_element(case: Case, arrays: list[np.ndarray], params: list[float], i: int) -> tuple[Numbers, Numbers]:
+def exact_element(case: Case, operands: dict[str, np.ndarray], params: list[float], i: int) -> tuple[Numbers, Numbers]:
     """[value, gradient per prediction] of element i, and twice the change of each when inputs move by half an ulp."""
     function = EXACT[case.kernel]
-    at = [mpf(float(a[i])) for a in arrays]
+    at = [mpf(float(a[i])) for a in operands.values()]
     exact = function(*at, *map(mpf, params))
     slack = [mpf(0)] * len(exact)
-    for k, a in enumerate(arrays):
+    for k, (name, a) in enumerate(operands.items()):
         half = mpf(float(_spacing(a[i]))) / 2
-        ends = [function(*at[:k], at[k] + s * half, *at[k + 1 :], *map(mpf, params)) for s in (1, -1)]
+        moved = [within(case, name, at[k] + s * half) for s in (1, -1)]
+        ends = [function(*at[:k], x, *at[k + 1 :], *map(mpf, params)) for x in moved]
         for j, e in enumerate(exact):
             slack[j] += 2 * max(abs(end[j] - e) for end in ends)
     return exact, slack

@@ -4,6 +4,8 @@ differences of the gradient."""
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from cases import CASES, ELEMENTWISE, OTHER_KERNELS, REDUCTIONS, assert_close, bits, working_type
@@ -84,6 +86,8 @@ def test_slope_of_the_gradient(case, reduction, backend, extras, rng):
     elif extras == "scalar grad_output":
         options["grad_output"] = -2.5
     elif extras == "weight":
+        if "weight" not in inspect.signature(getattr(fl, case.function)).parameters:
+            return
         operands["weight"] = rng.uniform(0.5, 2, 7)
     with fl.backend(backend):
         value, grad, hess = case.call(operands, return_grad=True, return_hess=True, **options)
