@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import peers_ctc
 from cells import Cell
 
 Calls = dict[str, Callable[[], Any]]
@@ -64,6 +65,8 @@ class Fastloss:
         fl.set_num_threads(threads)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if cell.is_ctc:
+            return peers_ctc.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
@@ -73,6 +76,10 @@ class Fastloss:
             "gradient": partial(function, *args, return_grad=True),
             "grad_out": partial(function, *args, return_grad=True, grad_out=grad_out),
         }
+
+    def compared(self, cell: Cell, operands: dict[str, np.ndarray], peer: str, mode: str, call: Any) -> Any:
+        """What a peer's result must agree with: our call, or for CTC one with the gradient that the others give."""
+        return peers_ctc.fastloss_compared(self.module, operands, peer, mode) if cell.is_ctc else call
 
 
 class Torch:
@@ -89,6 +96,8 @@ class Torch:
         torch.set_num_threads(threads)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if cell.is_ctc:
+            return peers_ctc.torch_calls(self.torch, cell, operands)
         function = cell.case.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
@@ -103,7 +112,7 @@ class Torch:
 
 
 class Jax:
-    """jax.jit on the CPU; cross entropy and the others as in optax."""
+    """jax.jit on the CPU; cross entropy and the others as in optax, and CTC by optax itself."""
 
     name = "jax"
     module = "jax"
@@ -118,6 +127,8 @@ class Jax:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         jax = self.jax
         jax.config.update("jax_enable_x64", cell.dtype == "float64")  # float32 cells keep its 32-bit labels
+        if cell.is_ctc:
+            return peers_ctc.jax_calls(jax, operands)
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         function = self.functions[cell.loss]
         value = jax.jit(function)
@@ -181,6 +192,8 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if cell.is_ctc:
+            return {}
         args = _positional(cell, operands)
         value, gradient = NUMPY[cell.loss]
         return {"forward": partial(value, *args), "gradient": partial(gradient, *args)}

@@ -2,7 +2,7 @@
 """The general path of a call, the same for both backends: operands, checks, allocation, scales, reduction.
 
 The fast path of the common case stands in `_native`; whatever it does not take comes here, and goes back to C
-(`run_elementwise`, `run_cross_entropy`) or to the reference with everything checked.
+(`run_elementwise`, `run_rows`) or to the reference with everything checked.
 """
 
 from __future__ import annotations
@@ -151,8 +151,21 @@ def scale_of(reduction: str, denominator: float) -> float:
     return 1.0 / denominator if denominator != 0 else 0.0
 
 
-def reduced(total: float, reduction: str, denominator: float) -> np.float64:
-    """IEEE division, without NumPy's warnings or Python's exception."""
+class Sums(NamedTuple):
+    """A reduced loss before its division."""
+
+    total: float
+    denominator: float
+
+
+class Unfinished(str):
+    """A reduction ("mean" or "sum") that gives `Sums`: what accumulators add up."""
+
+
+def reduced(total: float, reduction: str, denominator: float) -> Any:
+    """np.float64 by IEEE division, without NumPy's warnings or Python's exception; or `Sums` if asked for."""
+    if isinstance(reduction, Unfinished):
+        return Sums(total, denominator)
     if reduction not in AVERAGES:
         return np.float64(total)
     if denominator != 0:
@@ -333,7 +346,9 @@ def general_elementwise(
         None if hess is None else hess[...], expanded,
     )  # fmt: skip
     total = run(job)
-    return result(reduced(total, divides, denominator) if value is None else unwrap(value), grads, hess)
+    if divides != reduction:
+        total, denominator = total / denominator, 1.0
+    return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads, hess)
 
 
 # ---- row losses ------------------------------------------------------------------------------------------------------
@@ -370,16 +385,43 @@ def as_class_weight(weight: Any, classes: int) -> Array | None:
     return a
 
 
-def bad_label(labels: Array, flat: int, classes: int) -> ValueError:
-    position = where(flat, labels.shape)
+def bad_label(labels: Array, position: tuple[int, ...], classes: int) -> ValueError:
     return ValueError(f"{at('target', position)} = {labels[position]} is out of range for {classes} classes")
 
 
-def general_cross_entropy(
-    input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any, class_axis: Any, mask: Any,
-    return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
+@dataclass(frozen=True, slots=True)
+class RowLoss:
+    """What the general path must know of a row loss."""
+
+    name: str  # of its kernel
+    as_target: Callable[[Any, tuple[int, ...], Array, int], Array] = as_labels
+    lists: bool = False  # the target has the class axis too: several labels at each position
+    ignores: bool = False  # it has an ignore_index
+
+    def place(self, flat: int, labels: Array, axis: int) -> tuple[int, ...]:
+        """Where a bad label that an engine reports stands in the target."""
+        if not self.lists:
+            return where(flat, labels.shape)
+        *position, slot = where(flat, np.moveaxis(labels, axis, -1).shape)
+        return (*position[:axis], slot, *position[axis:])
+
+
+CROSS_ENTROPY = RowLoss("cross_entropy", ignores=True)
+
+
+def checked_ignore_index(ignore_index: Any, labels: Array) -> int:
+    ignored = integer(ignore_index, "ignore_index")
+    if not -(2**63) <= ignored < 2**63:
+        raise ValueError(f"ignore_index = {ignored} does not fit in 64 bits")
+    # No unsigned label is negative; those beyond int64 reach the kernel as its smallest number.
+    return -1 if labels.dtype.kind == "u" and ignored < 0 else ignored
+
+
+def general_rows(
+    loss: RowLoss, params: tuple[float, ...], input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any,
+    class_axis: Any, mask: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
 ) -> Any:  # fmt: skip
-    """Cross entropy with class indices: any layout, labels and options."""
+    """A row loss with class indices: any layout, labels and options."""
     check_options(reduction, return_grad, grad_output, out, grad_out)
     logits = as_array(input, "input")
     axis = class_axis_of(logits, class_axis)
@@ -387,15 +429,11 @@ def general_cross_entropy(
     shape = logits.shape[:axis] + logits.shape[axis + 1 :]
     if classes > INT32_MAX:
         raise ValueError(f"input has {classes} classes, at most {INT32_MAX} are supported")
-    labels = as_labels(target, shape, logits, axis)
+    labels = loss.as_target(target, shape, logits, axis)
     weights, mask_array = as_class_weight(weight, classes), as_mask(mask)
     check_broadcast(mask_array, "mask", shape, "target")
     factor, grad_output_array = split_grad_output(grad_output, shape)
-    ignored = integer(ignore_index, "ignore_index")
-    if not -(2**63) <= ignored < 2**63:
-        raise ValueError(f"ignore_index = {ignored} does not fit in 64 bits")
-    if labels.dtype.kind == "u" and ignored < 0:
-        ignored = -1  # no unsigned label is negative; those beyond int64 reach the kernel as its smallest number
+    ignored = checked_ignore_index(ignore_index, labels) if loss.ignores else None
     real = working_dtype((input, logits), (weight, weights))
     inputs = [a for a in (logits, labels, weights, mask_array, grad_output_array) if a is not None]
     value, grads = outputs(out, grad_out, shape, [logits.shape], real, inputs, reduction, return_grad)
@@ -405,16 +443,16 @@ def general_cross_entropy(
     gradient = None if grads is None else grads[0][...]
 
     def rows(scale: float, labels_only: bool) -> tuple[float, float]:
-        engine: Callable[..., tuple[float, float, int]] = _reference.cross_entropy
+        engine: Callable[..., tuple[float, float, int]] = _reference.run_rows
         if _config.get_backend() == "native":
             assert _config.native is not None
-            engine = _config.native.run_cross_entropy
+            engine = _config.native.run_rows
         total, counted, bad = engine(
-            real.itemsize, logits, axis, labels, weights, mask_array, grad_output_array, ignored, scale,
-            None if labels_only else unreduced, None if labels_only else gradient, labels_only,
+            loss.name, real.itemsize, logits, axis, labels, weights, mask_array, grad_output_array, ignored, params,
+            scale, None if labels_only else unreduced, None if labels_only else gradient, labels_only,
         )  # fmt: skip
         if bad >= 0:
-            raise bad_label(labels, bad, classes)
+            raise bad_label(labels, loss.place(bad, labels, axis), classes)
         return total, counted
 
     scale = factor
@@ -423,6 +461,41 @@ def general_cross_entropy(
         scale *= scale_of(reduction, counted)
     total, counted = rows(scale, False)
     return result(reduced(total, reduction, counted) if value is None else unwrap(value), grads)
+
+
+def general_cross_entropy(*arguments: Any) -> Any:
+    """Cross entropy with class indices."""
+    return general_rows(CROSS_ENTROPY, (), *arguments)
+
+
+def as_label_lists(target: Any, shape: tuple[int, ...], logits: Array, axis: int) -> Array:
+    """Labels of several classes per position: lists of indices along the class axis, or a bool per class."""
+    labels = as_array(target, "target")
+    if labels.dtype.kind not in "iub":
+        raise TypeError(f"target has dtype {labels.dtype}, expected integer class indices or bool")
+    lists = labels.dtype.kind != "b" and labels.ndim == logits.ndim and labels.shape[axis] <= logits.shape[axis]
+    if labels.shape != logits.shape and not (lists and labels.shape[:axis] + labels.shape[axis + 1 :] == shape):
+        fewer = "" if labels.dtype.kind == "b" else f", or fewer slots along its class axis {axis}"
+        raise ValueError(f"target has shape {labels.shape}, expected the shape {logits.shape} of input{fewer}")
+    return labels
+
+
+MULTI_MARGIN = RowLoss("multi_margin")
+MULTILABEL_MARGIN = RowLoss("multilabel_margin", as_label_lists, lists=True)
+
+
+def multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *options: Any) -> Any:
+    """Hinges between the target and every other class."""
+    power = real_number(p, "p")
+    if power not in (1.0, 2.0):
+        raise ValueError(f"p must be 1 or 2, got {p!r}")
+    params = (power, real_number(margin, "margin"))
+    return general_rows(MULTI_MARGIN, params, input, target, weight, None, *options)
+
+
+def multilabel_margin(input: Any, target: Any, *options: Any) -> Any:
+    """Hinges between every positive class and every other class."""
+    return general_rows(MULTILABEL_MARGIN, (1.0, 1.0), input, target, None, None, *options)
 
 
 if _config.native is not None:

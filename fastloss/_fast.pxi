@@ -21,7 +21,7 @@ def _connect(backend, general_elementwise, general_cross_entropy):
 
 
 cdef inline int reduction_code(reduction):
-    if not isinstance(reduction, str):
+    if type(reduction) is not str:
         return OTHER
     return MEAN if reduction == "mean" else SUM if reduction == "sum" else NONE if reduction == "none" else OTHER
 
@@ -281,6 +281,7 @@ cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore
     job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(target) == cnp.NPY_INT64 else FL_INT32
     job.mask.data = job.grad_output.data = job.grad.data = NULL
     job.class_weight = NULL
+    job.every_label = 0
     job.ignore_index = ignore_index
     job.scale = 1.0
     job.value = NULL
@@ -294,14 +295,14 @@ cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore
         job.grad_class_stride = job.class_stride
     # From here on nothing is read from the arrays' shapes: another thread may change them.
     if first_labels:
-        run_rows(table, &job, True, &fold)
+        run_row_job(table, CROSS_ENTROPY, &job, True, &fold)
         if fold.total.bad >= 0:
             return None
         if kind == MEAN:
             job.scale = 1.0 / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else 0.0
     if return_grad:
         job.want |= FL_GRAD
-    run_rows(table, &job, False, &fold)
+    run_row_job(table, CROSS_ENTROPY, &job, False, &fold)
     if fold.total.bad >= 0:
         return None
     if kind == SUM:

@@ -35,7 +35,8 @@ def run_elementwise(
     hess: _Array | None = None,
     value_acc: NDArray[np.float64] | None = None,
 ) -> tuple[float, int, int]: ...
-def run_cross_entropy(
+def run_rows(
+    loss: str,
     real_size: int,
     logits: _Array,
     class_axis: int,
@@ -43,7 +44,8 @@ def run_cross_entropy(
     class_weight: _Array | None,
     mask: _Array | None,
     grad_output: _Array | None,
-    ignore_index: int,
+    ignore_index: int | None,
+    params: tuple[float, ...],
     scale: float,
     value: _Array | None,
     grad: _Array | None,

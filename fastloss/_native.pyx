@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, freethreading_compatible=True
 """The bridge from arrays to C. The common case is decided here at once; everything else goes to `_call`, which comes
-back with checked operands (`run_elementwise`, `run_cross_entropy`). No maths."""
+back with checked operands (`run_elementwise`, `run_rows`). No maths."""
 
 import os
 
@@ -11,8 +11,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc, qsort
 
 cnp.import_array()
 
@@ -88,6 +88,39 @@ cdef extern from "fastloss.h" nogil:
         void *value
         fl_operand grad
         Py_ssize_t grad_class_stride
+        int every_label
+        double margin
+        int power
+        Py_ssize_t slots
+        Py_ssize_t slot_stride
+    ctypedef struct fl_ctc_job:
+        int want
+        int from_logits
+        int zero_infinity
+        int per_label
+        int exact
+        Py_ssize_t frames
+        Py_ssize_t samples
+        Py_ssize_t classes
+        int64_t blank
+        fl_operand log_probs
+        Py_ssize_t frame_stride
+        Py_ssize_t sample_stride
+        Py_ssize_t class_stride
+        fl_operand target
+        const int64_t *target_starts
+        const int64_t *target_lengths
+        const int64_t *input_lengths
+        const int64_t *order
+        fl_operand grad_output
+        double scale
+        void *value
+        void *grad
+        int grad_is_zero
+        char *workspace
+        Py_ssize_t workspace_bytes
+        int *workspace_taken
+        int workspaces
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -104,6 +137,11 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
         fl_unit_fn row_labels
+        fl_unit_fn multi_margin
+        fl_unit_fn multilabel_margin
+        fl_unit_fn multilabel_labels
+        Py_ssize_t (*ctc_workspace)(const fl_ctc_job *) noexcept nogil
+        fl_unit_fn ctc
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -374,11 +412,21 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
     return fl_fold_sum(&fold), fold.total.bad, fold.total.bad_operand
 
 
-def run_cross_entropy(int real_size, cnp.ndarray logits, int class_axis, cnp.ndarray target, class_weight, mask,
-                      grad_output, int64_t ignore_index, double scale, value, grad, bint labels_only=False):
-    """One row job over checked operands. labels_only: no loss, only check labels and sum weights.
-    Returns (sum of values, sum of weights, position of the first bad label or -1)."""
+cdef enum:
+    CROSS_ENTROPY = 0
+    MULTI_MARGIN = 1
+    MULTILABEL_MARGIN = 2
+
+_row_losses = {"cross_entropy": CROSS_ENTROPY, "multi_margin": MULTI_MARGIN, "multilabel_margin": MULTILABEL_MARGIN}
+
+
+def run_rows(str loss, int real_size, cnp.ndarray logits, int class_axis, cnp.ndarray target, class_weight, mask,
+             grad_output, ignore_index, tuple params, double scale, value, grad, bint labels_only=False):
+    """One row job over checked operands. ignore_index: an int64, or None. params: of margin losses, (power, margin).
+    labels_only: no loss, only check labels and sum weights. Returns (sum of values, sum of weights, first bad label or
+    -1: its position, or where several stand at a position its place among all)."""
     cdef const fl_kernels *table = fl_table(real_size)
+    cdef int code = _row_losses[loss]
     cdef fl_row_job job
     cdef fl_fold fold
     cdef Py_ssize_t dims[FL_MAX_DIMS]
@@ -399,26 +447,44 @@ def run_cross_entropy(int real_size, cnp.ndarray logits, int class_axis, cnp.nda
     job.want = FL_VALUE | (FL_GRAD if grad is not None else 0)
     fill(&job.logits, logits, ndim, dims, class_axis)
     job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
-    fill(&job.target, target, ndim, dims, -1)
+    if code == MULTILABEL_MARGIN:
+        fill(&job.target, target, ndim, dims, class_axis)
+        job.slots = cnp.PyArray_DIMS(target)[class_axis]
+        job.slot_stride = cnp.PyArray_STRIDES(target)[class_axis]
+    else:
+        fill(&job.target, target, ndim, dims, -1)
     fill_optional(&job.mask, mask, ndim, dims)
     fill_optional(&job.grad_output, grad_output, ndim, dims)
     job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>class_weight) if class_weight is not None else NULL
-    job.ignore_index = ignore_index
+    if labels_only and code == MULTI_MARGIN:
+        job.class_weight = NULL  # its mean divides by the number of positions
+    job.every_label = ignore_index is None
+    job.ignore_index = 0 if ignore_index is None else <int64_t>ignore_index
+    if params:
+        job.power = params[0]
+        job.margin = params[1]
     job.scale = scale
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
     job.grad.data = NULL
     if grad is not None:
         fill(&job.grad, grad, ndim, dims, class_axis)
         job.grad_class_stride = cnp.PyArray_STRIDES(<cnp.ndarray>grad)[class_axis]
-    run_rows(table, &job, labels_only, &fold)
+    run_row_job(table, code, &job, labels_only, &fold)
     return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad
 
 
-cdef int run_rows(const fl_kernels *table, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
-    cdef Py_ssize_t block = table.row_block(job), classes = 1 if labels_only else max(job.classes, 1)
-    run(table.row_labels if labels_only else table.cross_entropy, job, blocks(job.positions, block),
-        block * classes, fold, NULL, table)
+cdef int run_row_job(const fl_kernels *table, int loss, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
+    cdef Py_ssize_t block = table.row_block(job), cost = max(job.classes, 1)
+    cdef fl_unit_fn fn
+    if loss == MULTILABEL_MARGIN:  # a few positives meet each class; their number is not known yet
+        fn = table.multilabel_labels if labels_only else table.multilabel_margin
+        cost *= 1 if labels_only else 8
+    else:
+        fn = table.row_labels if labels_only else table.multi_margin if loss == MULTI_MARGIN else table.cross_entropy
+        cost = 1 if labels_only else cost
+    run(fn, job, blocks(job.positions, block), block * cost, fold, NULL, table)
     return 0
 
 
 include "_fast.pxi"
+include "_ctc.pxi"

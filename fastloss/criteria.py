@@ -14,7 +14,20 @@ from .binary import (
     sigmoid_focal_loss,
     soft_margin_loss,
 )
-from .likelihood import gamma_nll_loss, gaussian_nll_loss, kl_div, poisson_nll_loss, tweedie_nll_loss
+from .ctc import (
+    ctc_loss,
+)
+from .likelihood import (
+    gamma_nll_loss,
+    gaussian_nll_loss,
+    kl_div,
+    poisson_nll_loss,
+    tweedie_nll_loss,
+)
+from .margin import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+)
 from .regression import (
     huber_loss,
     l1_loss,
@@ -27,11 +40,14 @@ from .regression import (
     smape_loss,
     smooth_l1_loss,
 )
-from .softmax import cross_entropy
+from .softmax import (
+    cross_entropy,
+)
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CrossEntropyLoss",
     "GammaNLLLoss",
     "GaussianNLLLoss",
@@ -44,7 +60,9 @@ __all__ = [
     "MSELoss",
     "MSLELoss",
     "MarginRankingLoss",
+    "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
     "PoissonNLLLoss",
     "QuantileLoss",
     "RMSELoss",
@@ -194,6 +212,66 @@ class BCEWithLogitsLoss(Criterion):
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
+
+
+class GaussianNLLLoss(Criterion):
+    """`gaussian_nll_loss` with its options held; called with (input, target, var)."""
+
+    _function = staticmethod(gaussian_nll_loss)
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(full=full, eps=eps, reduction=reduction)
+
+
+class CrossEntropyLoss(Criterion):
+    """`cross_entropy` with its options held."""
+
+    _function = staticmethod(cross_entropy)
+
+    def __init__(
+        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
+    ) -> None:
+        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
+
+
+class MultiMarginLoss(Criterion):
+    """`multi_margin_loss` with its options held."""
+
+    _function = staticmethod(multi_margin_loss)
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean", *, class_axis: int = 1
+    ) -> None:
+        super().__init__(p=p, margin=margin, weight=weight, reduction=reduction, class_axis=class_axis)
+
+
+class MultiLabelMarginLoss(Criterion):
+    """`multilabel_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_margin_loss)
+
+    def __init__(self, reduction: str = "mean", *, class_axis: int = 1) -> None:
+        super().__init__(reduction=reduction, class_axis=class_axis)
+
+
+class CTCLoss(Criterion):
+    """`ctc_loss` with its options held; called with (log_probs, targets, input_lengths, target_lengths)."""
+
+    _function = staticmethod(ctc_loss)
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False, *, from_logits: bool = False
+    ) -> None:
+        super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity, from_logits=from_logits)
+
+
+class BCELoss(Criterion):
+    """`binary_cross_entropy` with its options held."""
+
+    _function = staticmethod(binary_cross_entropy)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
 
 
 class SoftMarginLoss(Criterion):

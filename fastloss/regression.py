@@ -143,19 +143,9 @@ def mse_loss(
     (20.0, [0.0, 4.0, 8.0])
     """
     return elementwise(
-        MSE,
-        (input, target),
-        (),
-        reduction,
-        return_grad,
-        weight,
-        mask,
-        grad_output,
-        out,
-        grad_out,
-        return_hess,
+        MSE, (input, target), (), reduction, return_grad, weight, mask, grad_output, out, grad_out, return_hess,
         hess_out,
-    )
+    )  # fmt: skip
 
 
 def huber_loss(

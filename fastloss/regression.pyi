@@ -8,7 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 # An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
 _Array: TypeAlias = NDArray[np.floating[Any]] | Any
 
-__all__ = ["huber_loss", "l1_loss", "log_cosh_loss", "mape_loss", "mse_loss", "msle_loss", "quantile_loss", "rmse_loss", "smape_loss", "smooth_l1_loss"]
+__all__ = [
+    "huber_loss",
+    "l1_loss",
+    "log_cosh_loss",
+    "mape_loss",
+    "mse_loss",
+    "msle_loss",
+    "quantile_loss",
+    "rmse_loss",
+    "smape_loss",
+    "smooth_l1_loss",
+]
 
 @overload
 def l1_loss(

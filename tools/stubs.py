@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["binary", "likelihood", "regression", "softmax"]
+MODULES = ["binary", "ctc", "likelihood", "margin", "regression", "softmax"]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.
@@ -68,21 +68,35 @@ def signature(function, narrowed, grad):
         parameter(a, None if required.get(a.arg) else d, grad, narrowed.get(a.arg))
         for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)
     ]
-    return ",\n    ".join([*positional, "*", *keyword])
+    return ",\n    ".join([*positional, *["*"] * bool(keyword), *keyword])
+
+
+def reduces(function):
+    """Whether it is a loss, whose result depends on the options of OVERLOADS."""
+    return any(a.arg == "reduction" for a in function.args.kwonlyargs)
 
 
 def public_names(tree):
-    """The module's __all__ as text."""
+    """The module's __all__."""
     assigned = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
-    return ast.unparse(assigned[0].value)
+    return ast.literal_eval(assigned[0].value)
+
+
+def listed(names):
+    """A list as the formatter writes it."""
+    line = f"[{', '.join(map(repr, names))}]"
+    return line if len(line) <= 110 else "[\n" + "".join(f"    {name!r},\n" for name in names) + "]"
 
 
 def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    parts = [HEADER.format(module=module, names=public_names(tree))]
+    names = public_names(tree)
+    parts = [HEADER.format(module=module, names=listed(names))]
     for function in tree.body:
-        if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
+        if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
+            parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
+        elif isinstance(function, ast.FunctionDef) and function.name in names:
             n = predictions(function)
             grad = "_Array" if n == 1 else f"tuple[{', '.join(['_Array'] * n)}]"
             has_hess = any(a.arg == "return_hess" for a in function.args.kwonlyargs)
