@@ -196,15 +196,6 @@ class MSLELoss(Criterion):
         super().__init__(reduction=reduction)
 
 
-class BCELoss(Criterion):
-    """`binary_cross_entropy` with its options held."""
-
-    _function = staticmethod(binary_cross_entropy)
-
-    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
-        super().__init__(weight=weight, reduction=reduction)
-
-
 class BCEWithLogitsLoss(Criterion):
     """`binary_cross_entropy_with_logits` with its options held."""
 
@@ -221,6 +212,42 @@ class GaussianNLLLoss(Criterion):
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(full=full, eps=eps, reduction=reduction)
+
+
+class PoissonNLLLoss(Criterion):
+    """`poisson_nll_loss` with its options held."""
+
+    _function = staticmethod(poisson_nll_loss)
+
+    def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean") -> None:
+        super().__init__(log_input=log_input, full=full, eps=eps, reduction=reduction)
+
+
+class KLDivLoss(Criterion):
+    """`kl_div` with its options held."""
+
+    _function = staticmethod(kl_div)
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction=reduction, log_target=log_target)
+
+
+class GammaNLLLoss(Criterion):
+    """`gamma_nll_loss` with its options held."""
+
+    _function = staticmethod(gamma_nll_loss)
+
+    def __init__(self, reduction: str = "mean", log_input: bool = True) -> None:
+        super().__init__(reduction=reduction, log_input=log_input)
+
+
+class TweedieNLLLoss(Criterion):
+    """`tweedie_nll_loss` with its options held."""
+
+    _function = staticmethod(tweedie_nll_loss)
+
+    def __init__(self, power: float = 1.5, reduction: str = "mean", log_input: bool = True) -> None:
+        super().__init__(power=power, reduction=reduction, log_input=log_input)
 
 
 class CrossEntropyLoss(Criterion):
@@ -317,59 +344,3 @@ class SigmoidFocalLoss(Criterion):
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
         super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)
-
-
-class GaussianNLLLoss(Criterion):
-    """`gaussian_nll_loss` with its options held; called with (input, target, var)."""
-
-    _function = staticmethod(gaussian_nll_loss)
-
-    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
-        super().__init__(full=full, eps=eps, reduction=reduction)
-
-
-class PoissonNLLLoss(Criterion):
-    """`poisson_nll_loss` with its options held."""
-
-    _function = staticmethod(poisson_nll_loss)
-
-    def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean") -> None:
-        super().__init__(log_input=log_input, full=full, eps=eps, reduction=reduction)
-
-
-class KLDivLoss(Criterion):
-    """`kl_div` with its options held."""
-
-    _function = staticmethod(kl_div)
-
-    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction=reduction, log_target=log_target)
-
-
-class GammaNLLLoss(Criterion):
-    """`gamma_nll_loss` with its options held."""
-
-    _function = staticmethod(gamma_nll_loss)
-
-    def __init__(self, reduction: str = "mean", log_input: bool = True) -> None:
-        super().__init__(reduction=reduction, log_input=log_input)
-
-
-class TweedieNLLLoss(Criterion):
-    """`tweedie_nll_loss` with its options held."""
-
-    _function = staticmethod(tweedie_nll_loss)
-
-    def __init__(self, power: float = 1.5, reduction: str = "mean", log_input: bool = True) -> None:
-        super().__init__(power=power, reduction=reduction, log_input=log_input)
-
-
-class CrossEntropyLoss(Criterion):
-    """`cross_entropy` with its options held."""
-
-    _function = staticmethod(cross_entropy)
-
-    def __init__(
-        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
-    ) -> None:
-        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
