@@ -52,7 +52,7 @@ struct token_scratch {
 };
 _Static_assert(sizeof(struct token_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of tokens");
 
-/* ---- rows ------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 /* e = exp(x - max), product = e (max - x); 0 at -inf, for 0 times the largest number is 0. */
 static void tile_exp_product(real *restrict e, real *restrict product, const real *restrict x, ptrdiff_t n, real max) {
@@ -114,7 +114,7 @@ static void store_fold(struct token_state *st, ptrdiff_t r, struct fold f) {
     st->rest_carry[r] = st->moment_carry[r] = 0;
 }
 
-/* ---- the k largest of a row: a heap in the caller's own arrays, the last in rank on top ---------------------------- */
+/* ---- the k largest of a row: a heap in the caller's own arrays, the last in rank on top -------------------------- */
 
 struct ranks {
     real *value;
@@ -195,7 +195,7 @@ static void reduce_token_row(const fl_token_job *job, const fl_row_job *logits, 
     store_fold(&s->state, r, f);
 }
 
-/* ---- columns ---------------------------------------------------------------------------------------------------- */
+/* ---- columns ----------------------------------------------------------------------------------------------------- */
 
 /* sum += x, and the rounding error to carry; floats meet a double that has room for them. */
 FL_INLINE void add_to(double *sum, double *carry, double x) {
@@ -280,7 +280,7 @@ static void reduce_token_columns(const fl_token_job *job, const fl_row_job *logi
     }
 }
 
-/* ---- both --------------------------------------------------------------------------------------------------------- */
+/* ---- both -------------------------------------------------------------------------------------------------------- */
 
 /* log1p(rest) in two parts: log(u) of the rounded u = 1 + rest, and what the rounding took, to first order. NaN where
  * the row has no softmax: it holds NaN or +inf, or nothing above -inf. */
@@ -358,7 +358,7 @@ static void topk_log_probs(const fl_token_job *job, const struct token_state *st
     }
 }
 
-/* ---- divergence ----------------------------------------------------------------------------------------------------- */
+/* ---- divergence -------------------------------------------------------------------------------------------------- */
 
 /* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, the series: unlike v_exp_tail right to the last place by itself. */
 FL_INLINE real exp_rest_tail(real r) {

@@ -39,8 +39,8 @@ LEFT_OUT = -2
 
 @dataclass(slots=True)
 class LinearJob:
-    """One checked call. The loss of K dimensions is K = d1 * d2 * ... losses that share their input: `linear_weight` has
-    the shape (V, K, D), and targets are (N, K)."""
+    """One checked call. The loss of K dimensions is K = d1 * d2 * ... losses that share their input: `linear_weight`
+    has the shape (V, K, D), and targets are (N, K)."""
 
     real: np.dtype[Any]
     input: Array  # (N, D)
@@ -82,7 +82,9 @@ def check_shapes(x: Array, w: Array, bias: Array | None) -> None:
             f"input has shape {x.shape} and linear_weight {w.shape}: their last axes, the features, must be equal"
         )
     if bias is not None and bias.shape != w.shape[:-1]:
-        raise ValueError(f"linear_bias has shape {bias.shape}, expected {w.shape[:-1]}: linear_weight's without features")
+        raise ValueError(
+            f"linear_bias has shape {bias.shape}, expected {w.shape[:-1]}: linear_weight's without features"
+        )
     if x.ndim == 1 and w.ndim > 2:
         raise ValueError(f"linear_weight has shape {w.shape}, which needs an input of shape (N, D), got {x.shape}")
 
@@ -122,7 +124,7 @@ def linear_cross_entropy(
 ) -> Any:  # fmt: skip
     check_options(reduction, return_grad, grad_output, out, grad_out)
     if options is not None:
-        raise ValueError(f"options must be None, got {type(options).__name__}: tiles are chosen here, nothing is to set")
+        raise ValueError(f"options must be None, got {type(options).__name__}: there is nothing to set here")
     x, w, t = as_array(input, "input"), as_array(linear_weight, "linear_weight"), as_array(target, "target")
     bias = as_optional(linear_bias, "linear_bias")
     check_shapes(x, w, bias)
@@ -158,7 +160,8 @@ def linear_cross_entropy(
         job.grads = tuple(
             g.reshape(s) for g, s in zip(grads, [(n, x.shape[-1]), job.linear_weight.shape, (classes, k)], strict=False)
         )
-    engine: Callable[[LinearJob], Array] = tiled if _config.get_backend() == "native" else _reference.linear_cross_entropy
+    native = _config.get_backend() == "native"
+    engine: Callable[[LinearJob], Array] = tiled if native else _reference.linear_cross_entropy
     with np.errstate(all="ignore"):
         unreduced = engine(job)
         if value is not None:
@@ -309,9 +312,7 @@ def tiled(job: LinearJob) -> Array:
             state = RowState(job, k, rows)
             if tiles is not None:
                 for first, last, _, logits, (bias, dense) in tiles(x, k, rows):
-                    _config.native.run_tile(
-                        logits, last - first, first, bias, state.label, dense, state.arrays(), None
-                    )
+                    _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), None)
             value[rows, k] = state.value()
             if job.grads is not None and tiles is not None:
                 add_gradients(job, tiles, x, k, rows, state)

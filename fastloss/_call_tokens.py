@@ -52,7 +52,9 @@ def _within(lengths: Any, shape: tuple[int, ...]) -> Array | None:
     if a.dtype.kind not in "iu":
         raise TypeError(f"lengths has dtype {a.dtype}, expected integers")
     if a.shape != shape[:-1]:
-        raise ValueError(f"lengths has shape {a.shape}, expected {shape[:-1]}: one per sequence of {shape[-1]} positions")
+        raise ValueError(
+            f"lengths has shape {a.shape}, expected {shape[:-1]}: one per sequence of {shape[-1]} positions"
+        )
     own = a.copy()  # another thread may change the caller's
     outside = (own < 0) | (own > shape[-1])
     if outside.any():

@@ -9,7 +9,15 @@ from .elementwise import binary_cross_entropy_with_logits, gaussian_nll_loss, hu
 from .linear import linear_cross_entropy
 from .softmax import cross_entropy
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "L1Loss", "LinearCrossEntropyLoss", "MSELoss"]
+__all__ = [
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HuberLoss",
+    "L1Loss",
+    "LinearCrossEntropyLoss",
+    "MSELoss",
+]
 
 
 class Criterion:
@@ -100,6 +108,4 @@ class LinearCrossEntropyLoss(Criterion):
         self, *, reduction: str = "mean", weight: Any = None, ignore_index: int | None = None,
         label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
-        super().__init__(
-            reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing
-        )
+        super().__init__(reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)

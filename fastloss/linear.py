@@ -65,8 +65,8 @@ def linear_cross_entropy(
     Tiles of the product come from NumPy's matrix multiplication, at most 32 MB at a time, and enter an online
     log-sum-exp; gradients compute them a second time. Memory beyond inputs and gradients does not grow with N * V. The
     matrix products are in the working type: float64 if a floating operand is float64 or none is floating, else float32
-    (float16 and bfloat16 are converted tile by tile); all other sums are float64. Results have equal bits on one machine
-    with one build of NumPy and one number of its threads.
+    (float16 and bfloat16 are converted tile by tile); all other sums are float64. Results have equal bits on one
+    machine with one build of NumPy and one number of its threads.
 
     Source: ``torch.nn.functional.linear_cross_entropy``.
 
@@ -78,6 +78,6 @@ def linear_cross_entropy(
     0.584184
     """
     return _linear_cross_entropy(
-        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing, options, return_grad,
-        grad_output, out, grad_out,
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing, options,
+        return_grad, grad_output, out, grad_out,
     )  # fmt: skip

@@ -3,8 +3,9 @@
 
 Every function reads the logits once and needs memory for its result only. The classes (the vocabulary) stand on the
 last axis unless `class_axis` says otherwise; what is left without that axis are the positions. Positions that `mask`,
-`lengths` or `ignore_index` leave out are not read and get 0. A token whose logit is -inf is masked: its probability is 0
-and it contributes nothing. A row that holds nan or +inf, or nothing above -inf, has no probabilities: nan.
+`lengths` or `ignore_index` leave out get 0, whatever stands there. A token whose logit is -inf is masked: its
+probability is 0 and it contributes nothing. A row that holds nan or +inf, or nothing above -inf, has no probabilities:
+nan.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ def test_run_to_run_and_threads():
             assert bits(call(o, "labels", True, True, return_grad=True)) == expected
 
 
-# ---- labels that do not count, special values ---------------------------------------------------------------------------
+# ---- labels that do not count, special values ------------------------------------------------------------------------
 
 
 def test_ignored_labels_do_not_count(tiles):
@@ -294,7 +294,7 @@ def test_criterion_is_its_function():
     assert "LinearCrossEntropyLoss(reduction='sum'" in repr(criterion)
 
 
-# ---- refusals -----------------------------------------------------------------------------------------------------------
+# ---- refusals --------------------------------------------------------------------------------------------------------
 
 x, w, t = np.ones((4, 3)), np.ones((5, 3)), np.zeros(4, int)
 p = np.full((4, 5), 0.2)

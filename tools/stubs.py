@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Write the stubs of the loss functions from their signatures, with overloads on `reduction` and `return_grad`.
+"""Write the stubs of the public functions from their signatures: losses with overloads on `reduction` and
+`return_grad`, functions without gradients as they are.
 
-``python tools/stubs.py`` writes fastloss/elementwise.pyi and fastloss/softmax.pyi; ``--check`` only tells, by exit
-status 1, that they are stale. Parameters are read from the source files, so nothing has to be built or installed.
+``python tools/stubs.py`` writes fastloss/<module>.pyi for the modules below; ``--check`` only tells, by exit status 1,
+that they are stale. Parameters are read from the source files, so nothing has to be built or installed.
 """
 
 import argparse
@@ -12,11 +13,11 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["elementwise", "softmax"]
+MODULES = ["elementwise", "linear", "softmax", "tokens"]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.
-from typing import Any, Literal, TypeAlias, overload
+from typing import {typing}
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,10 +38,14 @@ OVERLOADS = [
 ]
 
 
-def predictions(function):
-    """Number of gradients: as many as operands of which the docstring says "the/a prediction operand"."""
+def gradients(function):
+    """Type of the gradients: one for each operand of which the docstring says "the/a prediction operand"; any number if
+    it says "a prediction operand where given"."""
     doc = re.sub(r"\s+", " ", ast.get_docstring(function) or "")
-    return max(1, len(re.findall(r"\b(?:the|a) prediction operand\b", doc, re.IGNORECASE)))
+    found = re.findall(r"\b(?:the|a) prediction operand\b( where given)?", doc, re.IGNORECASE)
+    if any(found):
+        return "tuple[_Array, ...]"
+    return "_Array" if len(found) <= 1 else f"tuple[{', '.join(['_Array'] * len(found))}]"
 
 
 def parameter(argument, default, grad, narrowed):
@@ -56,7 +61,7 @@ def parameter(argument, default, grad, narrowed):
 
 def signature(function, reduction, return_grad, grad):
     """The parameter list with the two options that decide the result narrowed, and required where not the default."""
-    narrowed = {"reduction": reduction, "return_grad": return_grad}
+    narrowed = {"reduction": reduction, "return_grad": return_grad}  # "" where there is no such option
     required = {"reduction": "none" in reduction, "return_grad": "True" in return_grad}
     args = function.args
     defaults = [None] * (len(args.args) - len(args.defaults)) + args.defaults
@@ -74,19 +79,25 @@ def public_names(tree):
     return ast.unparse(assigned[0].value)
 
 
+def definitions(function):
+    """The overloads of a loss; of a function without gradients its one definition."""
+    if "return_grad" not in [a.arg for a in function.args.kwonlyargs]:
+        result = ast.unparse(function.returns).replace("Any", "_Array")
+        return [f"def {function.name}(\n    {signature(function, '', '', '')},\n) -> {result}: ...\n"]
+    grad, found = gradients(function), []
+    for reduction, return_grad, result in OVERLOADS:
+        parameters = signature(function, reduction, return_grad, grad)
+        found.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result.format(grad=grad)}: ...\n")
+    return found
+
+
 def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    parts = [HEADER.format(module=module, names=public_names(tree))]
-    for function in tree.body:
-        if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
-            n = predictions(function)
-            grad = "_Array" if n == 1 else f"tuple[{', '.join(['_Array'] * n)}]"
-            for reduction, return_grad, result in OVERLOADS:
-                parameters = signature(function, reduction, return_grad, grad)
-                result = result.format(grad=grad)
-                parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
-    return "".join(parts).replace("'", '"')
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
+    text = "".join(part for function in functions for part in definitions(function))
+    typing = "Any, Literal, TypeAlias, overload" if "@overload" in text else "Any, TypeAlias"
+    return (HEADER.format(module=module, typing=typing, names=public_names(tree)) + text).replace("'", '"')
 
 
 def main():
