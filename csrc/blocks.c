@@ -105,19 +105,14 @@ const void *fl_load(const fl_kernels *k, const fl_operand *op, ptrdiff_t start, 
 }
 
 static uint64_t read_integer(const char *p, ptrdiff_t size, int swapped) {
-    union {
-        unsigned char bytes[8];
-        uint8_t u8;
-        uint16_t u16;
-        uint32_t u32;
-        uint64_t u64;
-    } raw = {{0}};
-    memcpy(&raw, p, (size_t)size);
-    switch (size) {
-    case 1: return raw.u8;
-    case 2: return swapped ? __builtin_bswap16(raw.u16) : raw.u16;
-    case 4: return swapped ? __builtin_bswap32(raw.u32) : raw.u32;
-    default: return swapped ? __builtin_bswap64(raw.u64) : raw.u64;
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
+    switch (size) { /* a copy of constant size is one load */
+    case 1: return (unsigned char)*p;
+    case 2: memcpy(&two, p, 2); return swapped ? __builtin_bswap16(two) : two;
+    case 4: memcpy(&four, p, 4); return swapped ? __builtin_bswap32(four) : four;
+    default: memcpy(&eight, p, 8); return swapped ? __builtin_bswap64(eight) : eight;
     }
 }
 
@@ -132,12 +127,12 @@ static int64_t read_label(const char *p, int dtype, int swapped) {
     }
 }
 
-static void read_labels(int64_t *dst, const char *run, ptrdiff_t stride, ptrdiff_t n, int dtype, int swapped) {
-    if (dtype == FL_INT64 && stride == (ptrdiff_t)sizeof(int64_t) && !swapped) {
+void fl_load_label_run(const fl_operand *op, const char *run, ptrdiff_t stride, ptrdiff_t n, int64_t *dst) {
+    if (op->dtype == FL_INT64 && stride == (ptrdiff_t)sizeof(int64_t) && !op->swapped) {
         memcpy(dst, run, (size_t)n * sizeof(int64_t));
         return;
     }
-    for (ptrdiff_t i = 0; i < n; i++) dst[i] = read_label(run + i * stride, dtype, swapped);
+    for (ptrdiff_t i = 0; i < n; i++) dst[i] = read_label(run + i * stride, op->dtype, op->swapped);
 }
 
 void fl_load_labels(const fl_operand *op, ptrdiff_t start, ptrdiff_t n, int64_t *dst) {
@@ -146,7 +141,7 @@ void fl_load_labels(const fl_operand *op, ptrdiff_t start, ptrdiff_t n, int64_t 
     fl_unravel(op, start, index);
     while (n > 0) {
         const ptrdiff_t length = fl_next_run(op, index, n, &run);
-        read_labels(dst, run, op->strides[op->ndim - 1], length, op->dtype, op->swapped);
+        fl_load_label_run(op, run, op->strides[op->ndim - 1], length, dst);
         dst += length;
         n -= length;
     }

@@ -12,7 +12,9 @@ extern const fl_kernels kernels;
 
 #include "load.h"
 #include "elementwise.h"
+#include "margin.h"
 #include "softmax.h"
+#include "ctc.h"
 #include "tokens.h"
 #include "linear.h"
 
@@ -25,10 +27,15 @@ const fl_kernels kernels = {
     .n_losses = N_LOSSES,
     .losses = elementwise_losses,
     .elementwise = elementwise_block,
-    .fold_gradient = fold_gradient,
+    .fold_stages = fold_stages,
     .row_block = row_block,
     .cross_entropy = cross_entropy_block,
     .row_labels = row_labels,
+    .multi_margin = multi_margin_block,
+    .multilabel_margin = multilabel_margin_block,
+    .multilabel_labels = multilabel_labels,
+    .ctc_workspace = ctc_workspace,
+    .ctc = ctc_sequence,
     .tokens = tokens_block,
     .linear_row = linear_row,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},

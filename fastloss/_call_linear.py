@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import _config, _reference
-from ._arrays import Array, as_array, as_optional, working_dtype
+from ._arrays import Array, as_array, as_optional, where, working_dtype
 from ._call import (
     as_class_weight,
     bad_label,
@@ -100,7 +100,7 @@ def own_labels(target: Array, shape: tuple[int, ...], ignore_index: Any, classes
     left_out = own == ignored
     bad = ~left_out & ((own < 0) | (own >= classes))
     if bad.any():
-        raise bad_label(own, int(np.argmax(bad.ravel())), classes)
+        raise bad_label(own, where(int(np.argmax(bad.ravel())), own.shape), classes)
     return np.where(left_out, LEFT_OUT, own.astype(np.int64))
 
 

@@ -106,7 +106,7 @@ def run(
     )
     if bad >= 0:
         assert labels is not None
-        raise bad_label(labels, bad, rows.classes)
+        raise bad_label(labels, where(bad, labels.shape), rows.classes)
     return total, counted
 
 

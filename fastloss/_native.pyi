@@ -33,8 +33,10 @@ def run_elementwise(
     grads: tuple[_Array | None, ...] | None,
     grad_accs: tuple[NDArray[np.float64] | None, ...],
     hess: _Array | None = None,
+    value_acc: NDArray[np.float64] | None = None,
 ) -> tuple[float, int, int]: ...
-def run_cross_entropy(
+def run_rows(
+    loss: str,
     real_size: int,
     logits: _Array,
     class_axis: int,
@@ -42,7 +44,8 @@ def run_cross_entropy(
     class_weight: _Array | None,
     mask: _Array | None,
     grad_output: _Array | None,
-    ignore_index: int,
+    ignore_index: int | None,
+    params: tuple[float, ...],
     scale: float,
     value: _Array | None,
     grad: _Array | None,
@@ -81,6 +84,8 @@ def elementwise(
     grad_output: Any,
     out: Any,
     grad_out: Any,
+    return_hess: Any = False,
+    hess_out: Any = None,
 ) -> Any: ...
 def cross_entropy(
     input: Any,

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
+from .reference import ctc as sequences
 from .reference import elementwise as definitions
-from .reference import linear, softmax
+from .reference import linear, margin, softmax
 from .reference import tokens as token_definitions
 
 if TYPE_CHECKING:
     from ._call import Job
+    from ._call_ctc import CtcJob
     from ._call_linear import LinearJob
 
 
@@ -65,54 +67,112 @@ def elementwise(job: Job) -> tuple[float, int, int]:
     if bad >= 0:
         return 0.0, bad, operand
     grads: tuple[Array, ...] = ()
+    hess: Array | None = None
     if job.spec.name == "identity":
         value = operands[0]
     else:
         params = [_param(p, job.real) for p in job.params]
-        value, grads, _ = getattr(definitions, job.spec.name)(*operands, *params)
+        value, grads, hess = getattr(definitions, job.spec.name)(*operands, *params)
     weight = np.ones(()) if job.weight is None else job.weight.astype(np.float64)
     factor = weight if job.grad_output is None else weight * job.grad_output.astype(np.float64)
     with np.errstate(all="ignore"):
         value = np.where(counted, value * weight, 0.0)
         for to, g in zip(job.grads or (), grads, strict=False):
             _store(to, _sum_to(np.where(counted, g * factor * job.scale, 0.0), to.shape))
+        if job.hess is not None and hess is not None:
+            _store(job.hess, np.where(counted, hess * factor * job.scale, 0.0))
     if job.value is None:
         return _total(value), -1, 0
-    _store(job.value, value)
+    samples = value.size // max(job.value.size, 1)  # elements that a value is the mean of
+    with np.errstate(all="ignore"):
+        _store(job.value, _sum_to(value, job.value.shape) / max(samples, 1))
     return 0.0, -1, 0
 
 
-def cross_entropy(
-    real_size: int, logits: Array, axis: int, labels: Array, class_weight: Array | None, mask: Array | None,
-    grad_output: Array | None, ignore_index: int, scale: float, value: Any, grad: Any, labels_only: bool = False,
+def _bad_label(labels: Array, counted: Array, classes: int) -> int:
+    """The first label that is no class and not left out, or -1."""
+    bad = counted & ((labels < 0) | (labels >= classes))
+    return int(np.argmax(bad.ravel())) if bad.any() else -1
+
+
+def _bad_label_of_lists(labels: Array, counted: Array, classes: int) -> int:
+    """The same of lists along the last axis, which end at their first -1."""
+    return _bad_label(labels, counted[..., np.newaxis] & np.logical_and.accumulate(labels != -1, axis=-1), classes)
+
+
+def _times(labels: Array, counted: Array, classes: int) -> Array:
+    """How often each class stands in each list, on the last axis."""
+    if labels.dtype.kind == "b":
+        return labels.astype(np.int64)
+    listed = counted[..., np.newaxis] & np.logical_and.accumulate(labels != -1, axis=-1)
+    times = np.zeros((*counted.shape, classes), np.int64)
+    np.add.at(times, (*np.nonzero(listed)[:-1], labels[listed].astype(np.int64)), 1)
+    return times
+
+
+def run_rows(
+    loss: str, real_size: int, logits: Array, axis: int, labels: Array, class_weight: Array | None, mask: Array | None,
+    grad_output: Array | None, ignore_index: int | None, params: tuple[float, ...], scale: float, value: Any, grad: Any,
+    labels_only: bool = False,
 ) -> tuple[float, float, int]:  # fmt: skip
-    """As `_native.run_cross_entropy`."""
-    classes = logits.shape[axis]
-    counted = labels != ignore_index
+    """As `_native.run_rows`."""
+    rows = np.moveaxis(logits, axis, -1)
+    shape, classes = rows.shape[:-1], rows.shape[-1]
+    lists = loss == "multilabel_margin"
+    labels = np.moveaxis(labels, axis, -1) if lists else labels
+    counted = np.ones(shape, bool) if ignore_index is None else labels != ignore_index
     if mask is not None:
         counted = counted & mask
-    bad = counted & ((labels < 0) | (labels >= classes))
-    if bad.any():
-        return 0.0, 0.0, int(np.argmax(bad.ravel()))
-    safe = np.where(counted, labels, 0).astype(np.int64)
-    weight = np.ones(labels.shape) if class_weight is None else class_weight.astype(np.float64)[safe]
+    if labels.dtype.kind != "b":
+        bad = (_bad_label_of_lists if lists else _bad_label)(labels, counted, classes)
+        if bad >= 0:
+            return 0.0, 0.0, bad
+    weight = np.ones(shape)
+    if not lists:
+        labels = np.where(counted, labels, 0).astype(np.int64)
+        weight = weight if class_weight is None else class_weight.astype(np.float64)[labels]
     weight = np.where(counted, weight, 0.0)
+    denominator = float(np.sum(counted)) if loss == "multi_margin" else _total(weight)
     if labels_only:
-        return 0.0, _total(weight), -1
-    outer, inner = math.prod(logits.shape[:axis]), math.prod(logits.shape[axis + 1 :])
-    values, grads = softmax.cross_entropy(
-        logits.astype(np.float64).reshape(outer, classes, inner), safe.reshape(outer, inner)
-    )
+        return 0.0, denominator, -1
+    params = tuple(_param(p, np.dtype(f"f{real_size}")) for p in params)
+    flat = rows.astype(np.float64).reshape(math.prod(shape), classes)
+    if lists:
+        times = _times(labels, counted, classes).reshape(flat.shape)
+        values, grads = margin.multilabel_margin(flat, times, *params)
+    elif loss == "multi_margin":
+        values, grads = margin.multi_margin(flat, labels.ravel(), *params)
+    else:
+        values, grads = softmax.cross_entropy(flat[..., np.newaxis], labels.reshape(-1, 1))
     with np.errstate(all="ignore"):
-        unreduced = np.where(counted, values.reshape(labels.shape) * weight, 0.0)
+        unreduced = np.where(counted, values.reshape(shape) * weight, 0.0)
         if grad is not None:
             factor = weight * scale if grad_output is None else weight * scale * grad_output.astype(np.float64)
-            factor = np.broadcast_to(np.expand_dims(factor, axis), logits.shape)
-            kept = np.broadcast_to(np.expand_dims(counted, axis), logits.shape)
-            _store(grad, np.where(kept, grads.reshape(logits.shape) * factor, 0.0))
+            kept = np.where(counted[..., np.newaxis], grads.reshape(rows.shape) * factor[..., np.newaxis], 0.0)
+            _store(np.moveaxis(grad, axis, -1), kept)
     if value is not None:
         _store(value, unreduced)
-    return _total(unreduced), _total(weight), -1
+    return _total(unreduced), denominator, -1
+
+
+def ctc(job: CtcJob) -> float:
+    """As `_native.run_ctc`, labels having been checked."""
+    samples = range(job.log_probs.shape[1])
+    targets = [job.targets.of(n).astype(np.int64) for n in samples]
+    losses, grads = sequences.ctc(
+        job.log_probs.astype(np.float64), targets, job.input_lengths, job.blank, job.from_logits
+    )
+    if job.zero_infinity:
+        losses = np.where(np.isposinf(losses), 0.0, losses)
+    per_label = 1.0 / np.maximum(job.targets.lengths, 1) if job.per_label else np.ones(len(samples))
+    if job.grad is not None:
+        factor = job.scale * per_label
+        if job.grad_output is not None:
+            factor = factor * job.grad_output.astype(np.float64)
+        _store(job.grad, grads * factor[:, np.newaxis])
+    if job.value is not None:
+        _store(job.value, losses)
+    return _total(losses * per_label)
 
 
 def tokens(

@@ -60,6 +60,7 @@ cdef int describe_logits(fl_row_job *job, cnp.ndarray logits, int class_axis, Py
     job.target.data = job.mask.data = job.grad_output.data = job.grad.data = NULL
     job.class_weight = NULL
     job.ignore_index = 0
+    job.every_label = 0
     job.scale = 1.0
     job.value = NULL
     return ndim
@@ -89,6 +90,7 @@ def run_tokens(str kind, int real_size, cnp.ndarray logits, int class_axis, targ
     fill_optional(&job.rows.target, target, ndim, dims)
     fill_optional(&job.rows.mask, mask, ndim, dims)
     job.rows.ignore_index = ignore_index
+    job.rows.every_label = 0
     if value is not None:
         job.rows.value = cnp.PyArray_DATA(<cnp.ndarray>value)
     if index is not None:

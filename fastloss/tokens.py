@@ -202,7 +202,7 @@ def topk_log_probs(
     >>> import fastloss as fl
     >>> values, indices = fl.topk_log_probs([[1.0, 3.0, 2.0, 3.0]], 3)
     >>> values.round(6).tolist(), indices.tolist()
-    ([[-0.925432, -0.925432, -1.925432]], [[1, 3, 2]])
+    ([[-0.917576, -0.917576, -1.917576]], [[1, 3, 2]])
     """
     return _call.topk(logits, k, class_axis, mask, lengths)
 
