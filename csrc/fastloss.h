@@ -138,7 +138,7 @@ typedef struct {
     const int64_t *label;  /* per row: in range; or below 0: none, FL_LEFT_OUT */
     const void *dense;     /* factors q of -log p: rows x classes, or one row of them (dense_stride 0); or NULL */
     ptrdiff_t dense_stride;
-    double *max, *rest, *ones, *target_logit; /* per row, as in tokens.h */
+    double *max, *rest, *ones, *target_logit; /* per row, as in fold.h */
     double *distance, *mass;                  /* per row: sum of q (max - x), sum of q so far; only with `dense` */
     const double *inverse, *at_target, *dense_factor; /* gradient: exp(x - max) * inverse - dense_factor * q */
 } fl_tile_job;

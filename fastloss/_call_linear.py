@@ -124,7 +124,7 @@ def linear_cross_entropy(
 ) -> Any:  # fmt: skip
     check_options(reduction, return_grad, grad_output, out, grad_out)
     if options is not None:
-        raise ValueError(f"options must be None, got {type(options).__name__}: tiles are chosen here")
+        raise ValueError(f"options must be None, got {type(options).__name__}: there is nothing to set here")
     x, w, t = as_array(input, "input"), as_array(linear_weight, "linear_weight"), as_array(target, "target")
     bias = as_optional(linear_bias, "linear_bias")
     check_shapes(x, w, bias)
@@ -160,9 +160,8 @@ def linear_cross_entropy(
         job.grads = tuple(
             g.reshape(s) for g, s in zip(grads, [(n, x.shape[-1]), job.linear_weight.shape, (classes, k)], strict=False)
         )
-    engine: Callable[[LinearJob], Array] = (
-        tiled if _config.get_backend() == "native" else _reference.linear_cross_entropy
-    )
+    native = _config.get_backend() == "native"
+    engine: Callable[[LinearJob], Array] = tiled if native else _reference.linear_cross_entropy
     with np.errstate(all="ignore"):
         unreduced = engine(job)
         if value is not None:
