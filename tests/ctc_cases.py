@@ -159,6 +159,12 @@ def long(rng: Generator) -> Batch:
     return Batch(x.astype(np.float64), [draw_labels(rng, 24, 12)], np.array([20_000]), 0, True)
 
 
+def segments(rng: Generator) -> Batch:
+    """A gradient that is worked on in several stretches of frames, as many labels need it."""
+    x = ctc_oracle.log_softmax(rng.normal(0, 2, (620, 1, 30))).astype(np.float32)
+    return Batch(x.astype(np.float64), [draw_labels(rng, 500, 30, 0, 0.05)], np.array([610]), 0, True)
+
+
 def drifting(rng: Generator) -> Batch:
     """Sure and wrong about half the frames: all alignments are improbable, and mass moves by thousands of bits."""
     x = rng.normal(0, 1, (400, 2, 30))
@@ -222,6 +228,7 @@ DISTRIBUTIONS: dict[str, Callable[[Generator], Batch]] = {
     "masked": masked,
     "closed vocabulary": closed_vocabulary,
     "ocr": ocr,
+    "segments": segments,
     "long": long,
 }
 
