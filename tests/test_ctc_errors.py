@@ -23,7 +23,7 @@ import fastloss as fl
 
 REFUSED = (ValueError, TypeError, IndexError)
 ISAS = [name for name, state in fl.isas().items() if state["compiled"] and state["supported"]]
-CALLS = int(os.environ.get("FASTLOSS_HOSTILE", "20000")) // 4
+CALLS = int(os.environ.get("FASTLOSS_HOSTILE", "20000")) // 8
 SEED = int(os.environ.get("FASTLOSS_SEED", "0"))
 
 FRAMES, CLASSES = 12, 6
