@@ -26,7 +26,7 @@ from flags import ISAS, kernel_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 # Functions whose loops are hot. -fno-inline keeps each a function of its own (what is forced inline stays so).
-HOT = re.compile(r"(map_|tile_|column_|finish_)\w+$")
+HOT = re.compile(r"(map_|tile_|column_|finish_|lanes_)\w+$")
 # Hot functions that may have a scalar loop, or have no arithmetic to pack: name, or object and name -> why.
 SCALAR_ALLOWED = {
     "tile_sum": "the last fold over lanes, once a tile",
