@@ -8,7 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 # An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
 _Array: TypeAlias = NDArray[np.floating[Any]] | Any
 
-__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "hinge_embedding_loss", "margin_ranking_loss", "multilabel_soft_margin_loss", "sigmoid_focal_loss", "soft_margin_loss"]
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "multilabel_soft_margin_loss",
+    "sigmoid_focal_loss",
+    "soft_margin_loss",
+]
 
 @overload
 def binary_cross_entropy_with_logits(
