@@ -109,6 +109,10 @@ FL_INLINE struct parts parts_divide(struct parts a, struct parts b) {
     return (struct parts){high, r_if_finite(rest / b.high)};
 }
 
+FL_INLINE struct parts parts_where(int condition, struct parts a, struct parts b) {
+    return (struct parts){condition ? a.high : b.high, condition ? a.low : b.low};
+}
+
 /* a u^gamma ce, where ce is the cross entropy of logits, u = p (1 - y) + (1 - p) y with p = sigmoid(x) is how far the
  * prediction is off, and a = alpha y + (1 - alpha) (1 - y), or 1 if alpha is negative.
  *
@@ -118,7 +122,7 @@ FL_INLINE struct parts parts_divide(struct parts a, struct parts b) {
  * loss is a product of three factors, and the gradient's sum cancels: so all are taken in parts. */
 FL_INLINE struct term focal(real x, real y, real alpha, real gamma, real (*power)(real, real, real)) {
     const struct parts yes = {y, 0}, no = parts_add((struct parts){1, 0}, (struct parts){-y, 0});
-    const struct parts differ = x >= 0 ? no : yes, agree = x >= 0 ? yes : no;
+    const struct parts differ = parts_where(x >= 0, no, yes), agree = parts_where(x >= 0, yes, no);
     const struct exp_parts e = r_exp_parts(-r_abs(x));
     const struct parts z = {e.mantissa * e.half * e.rest, e.low * e.half * e.rest};
     const struct parts sum = parts_add((struct parts){1, 0}, z), near = parts_multiply(agree, z);
@@ -133,7 +137,7 @@ FL_INLINE struct term focal(real x, real y, real alpha, real gamma, real (*power
 
     const struct parts slope = parts_add(differ, (struct parts){-near.high, -near.low});
     const struct parts apart = parts_add(differ, (struct parts){-agree.high, -agree.low});
-    const struct parts tail = off.high == 0 ? (struct parts){1, 0} : parts_divide(z, off); /* 1 in the limit */
+    const struct parts one = {1, 0}, tail = parts_where(off.high == 0, one, parts_divide(z, off)); /* 1 in the limit */
     const struct parts fall = parts_multiply(parts_multiply((struct parts){gamma, 0}, apart), tail);
     const struct parts bounded = {r_min(R_MAX, ce.high), ce.low};
     const struct parts bent = parts_multiply(fall, bounded);
