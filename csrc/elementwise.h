@@ -73,6 +73,7 @@ enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 static int tile_leaves(const real *restrict x, real low, real high, ptrdiff_t n) {
     ireal any = 0; /* of the real's width: SSE2 has no other comparison of doubles */
     n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(x[i] < low ? R(1.0) : 0) | r_bits(x[i] > high ? R(1.0) : 0);
     return any != 0;
 }

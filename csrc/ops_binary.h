@@ -74,13 +74,13 @@ FL_INLINE struct term op_margin_ranking(const real *x, const real *p) {
         .value = r_max(0, v), .grad = {v >= 0 ? -y : off, v >= 0 ? y : off}, .hess = v == v ? 0 : v};
 }
 
-/* u^gamma for u + low in [0, 1]. */
+/* u^gamma for u + low in [0, 1]; 1 for gamma = 0. */
 FL_INLINE real power_of(real u, real low, real gamma) {
     real rest;
-    const real log = r_log_parts(u, &rest), product = gamma * log;
+    const real log = r_max(-R_MAX, r_log_parts(u, &rest)), product = gamma * log;
     const real error = r_if_finite(r_product_error(gamma, log, product) + gamma * (rest + low / u));
     const real t = product + error, power = r_exp(t);
-    return gamma == 0 ? R(1.0) : r_fma(power, r_if_finite((product - t) + error), power);
+    return r_fma(power, r_if_finite((product - t) + error), power);
 }
 
 FL_INLINE real square_of(real u, real low, real gamma) {
@@ -133,7 +133,9 @@ FL_INLINE struct term focal(real x, real y, real alpha, real gamma, real (*power
     const struct parts far = parts_multiply((struct parts){r_abs(x), 0}, differ);
     struct parts ce = parts_add(far, (struct parts){log, log_low + sum.low * r});
     ce = (struct parts){ce.high + ce.low, ce.low - ((ce.high + ce.low) - ce.high)};
-    const real factor = (alpha < 0 ? R(1.0) : alpha * y + (1 - alpha) * no.high) * power(u.high, u.low, gamma);
+    const real weighs = R(0.5) + r_copysign(R(0.5), alpha); /* 1 or 0: a comparison here is scalar with Clang */
+    const real side = weighs * (alpha * y + (1 - alpha) * no.high) + (1 - weighs);
+    const real factor = side * power(u.high, u.low, gamma);
 
     const struct parts slope = parts_add(differ, (struct parts){-near.high, -near.low});
     const struct parts apart = parts_add(differ, (struct parts){-agree.high, -agree.low});
