@@ -51,9 +51,9 @@ static ptrdiff_t read_target(struct ctc *s, int64_t *tile, ptrdiff_t *bad) {
 
 static ptrdiff_t segment_end(const struct ctc *s, ptrdiff_t first) { return at_most(first + s->segment, s->frames); }
 
-static int segment_forward(struct ctc *s, ptrdiff_t first, int sum, int keep) {
+static int segment_forward(struct ctc *s, ptrdiff_t first, int forward, int keep) {
     const ptrdiff_t last = segment_end(s, first);
-    emit_frames(s, first, last - first, sum);
+    emit_frames(s, first, last - first, forward);
     if (!s->exact) return fast_forward(s, first, last, keep);
     exact_forward(s, first, last, keep);
     return 1;
@@ -62,7 +62,7 @@ static int segment_forward(struct ctc *s, ptrdiff_t first, int sum, int keep) {
 /* From the first frame to s->total. 0: the fast path cannot. */
 static int forward(struct ctc *s) {
     const int gradient = (s->job->want & FL_GRAD) != 0;
-    s->shift = s->normaliser = 0;
+    s->shift = 0;
     s->product = 1;
     if (s->exact)
         exact_begin(s, s->now, 0);
@@ -102,35 +102,31 @@ static int backward(struct ctc *s) {
 
 /* ---- one sequence ---------------------------------------------------------------------------------------------------- */
 
+/* Write the gradient of a sequence whose s->total is known and, with logits, complete s->shift. */
+static void gradient(struct ctc *s) {
+    find_distinct(s);
+    if (s->total == 0) {
+        clear_gradient(s, 0, s->frames);
+        if (s->job->from_logits)
+            for (ptrdiff_t t = 0; t < s->frames; t++) normalise_frame(s, t, t);
+    } else if (!backward(s)) {
+        s->exact = 1;
+        forward(s);
+        backward(s);
+    }
+    if (s->job->from_logits) add_shifts(s, 0, s->frames);
+}
+
 /* Loss of a sequence that is long enough for its target, whose labels are read; writes the gradient. */
 static double feasible_loss(struct ctc *s) {
-    const fl_ctc_job *job = s->job;
-    const int gradient = (job->want & FL_GRAD) != 0;
-    s->exact = job->exact;
+    s->exact = s->job->exact;
     if (!forward(s)) {
         s->exact = 1;
         forward(s);
     }
-    if (gradient) {
-        find_distinct(s);
-        if (s->total == 0) {
-            clear_gradient(s, 0, s->frames);
-            if (job->from_logits)
-                for (ptrdiff_t t = 0; t < s->frames; t++) normalise_frame(s, t);
-        } else {
-            if (!backward(s)) {
-                s->exact = 1;
-                forward(s);
-                backward(s);
-            }
-            if (job->from_logits)
-                for (ptrdiff_t t = 0; t < s->frames; t++) add_normaliser(s, t, s->frame_max[t], s->frame_sum[t]);
-        }
-    }
-    const double log_total = s->total > 0 ? ctc_log(s->total, s->total_exponent) : s->total == 0 ? -R_INFINITY : R_NAN;
-    const double shift = s->total == 0 ? 0 : s->shift;
-    const double normaliser = s->normaliser - shift;
-    return normaliser - log_total;
+    if (s->job->grad) gradient(s);
+    if (s->total > 0) return s->shift - ctc_log(s->total, s->total_exponent);
+    return s->total == 0 && s->shift == s->shift ? R_INFINITY : R_NAN;
 }
 
 static double sample_factor(const struct ctc *s, char *scratch) {

@@ -97,52 +97,6 @@ static void lanes_exact_emissions(double *restrict y, double *restrict exponent,
     }
 }
 
-/* ---- normalisers of logits ------------------------------------------------------------------------------------------ */
-
-/* Tile c... of a frame as whole lanes, padded with -inf. */
-static const real *load_classes(const fl_ctc_job *job, const char *row, ptrdiff_t c, ptrdiff_t n, real *scratch) {
-    const real *x = fl_load_run(&kernels, &job->log_probs, row + c * job->class_stride, job->class_stride, n, scratch);
-    for (ptrdiff_t i = n; i % FL_LANES; i++) scratch[i] = -R_INFINITY;
-    return x;
-}
-
-FL_INLINE ptrdiff_t tile_of(ptrdiff_t classes, ptrdiff_t c) { return classes - c < FL_TILE ? classes - c : FL_TILE; }
-
-static real frame_max(const fl_ctc_job *job, const char *row, real *scratch) {
-    real max = -R_MAX;
-    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_of(job->classes, c);
-        const real higher = tile_max(load_classes(job, row, c, n, scratch), whole_lanes(n));
-        max = higher > max ? higher : max;
-    }
-    return max;
-}
-
-/* Log-sum-exp of frame t joins the sequence's. A few frames' sums take one logarithm: they are at least 1, and products
- * of CTC_WINDOW of them are in range. A frame of -inf only has none: NaN. */
-static void add_normaliser(struct ctc *s, ptrdiff_t t, double max, double sum) {
-    s->normaliser += max;
-    s->product *= sum >= 1 ? sum : R_NAN;
-    if (t % CTC_WINDOW == CTC_WINDOW - 1 || t == s->frames - 1) {
-        s->normaliser += s->product - s->product == 0 ? ctc_log(s->product, 0.0) : R_NAN;
-        s->product = 1;
-    }
-}
-
-static void normalise_frame(struct ctc *s, ptrdiff_t t) {
-    const fl_ctc_job *job = s->job;
-    const char *row = s->log_probs + t * job->frame_stride;
-    real *scratch = s->tiles;
-    const real max = frame_max(job, row, scratch);
-    double sum = 0;
-    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_of(job->classes, c);
-        tile_exp(scratch + FL_TILE, load_classes(job, row, c, n, scratch), whole_lanes(n), max, 1);
-        sum += tile_sum(scratch + FL_TILE, whole_lanes(n));
-    }
-    add_normaliser(s, t, (double)max, sum);
-}
-
 /* ---- gathering ---------------------------------------------------------------------------------------------------- */
 
 static void gather_reals(real *restrict to, const real *restrict row, const int32_t *restrict index, ptrdiff_t n) {
@@ -174,20 +128,73 @@ static int in_place(const fl_ctc_job *job) {
            job->class_stride == sizeof(real) && strides % (ptrdiff_t)sizeof(real) == 0;
 }
 
-/* frames x lanes reals at the classes of s->index, into s->gathered; normalised while a row is in cache. */
-static void gather_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames, int normalise) {
+/* frames x lanes reals at the classes of s->index, into s->gathered. */
+static void gather_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames) {
     const fl_ctc_job *job = s->job;
     const int plain = in_place(job);
     const ptrdiff_t size = fl_itemsize(job->log_probs.dtype);
     const char *row = s->log_probs + first * job->frame_stride;
     for (ptrdiff_t f = 0; f < frames; f++, row += job->frame_stride) {
         real *to = s->gathered + f * s->lanes;
-        if (normalise) normalise_frame(s, first + f);
         if (plain) {
             gather_reals(to, (const real *)row, s->index, s->lanes);
         } else {
             gather_bytes(s->raw, row, s->index, s->lanes, job->class_stride, size);
             kernels.load[job->log_probs.swapped][job->log_probs.dtype](to, s->raw, size, s->lanes);
+        }
+    }
+}
+
+/* ---- normalisers of logits ------------------------------------------------------------------------------------------ */
+
+/* Tile c... of a frame as whole lanes, padded with -inf. */
+static const real *load_classes(const fl_ctc_job *job, const char *row, ptrdiff_t c, ptrdiff_t n, real *scratch) {
+    const real *x = fl_load_run(&kernels, &job->log_probs, row + c * job->class_stride, job->class_stride, n, scratch);
+    for (ptrdiff_t i = n; i % FL_LANES; i++) scratch[i] = -R_INFINITY;
+    return x;
+}
+
+FL_INLINE ptrdiff_t tile_of(ptrdiff_t classes, ptrdiff_t c) { return classes - c < FL_TILE ? classes - c : FL_TILE; }
+
+static real frame_max(const fl_ctc_job *job, const char *row, real *scratch) {
+    real max = -R_MAX;
+    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
+        const ptrdiff_t n = tile_of(job->classes, c);
+        const real higher = tile_max(load_classes(job, row, c, n, scratch), whole_lanes(n));
+        max = higher > max ? higher : max;
+    }
+    return max;
+}
+
+/* Largest logit and sum of exponentials of frame t, to place i. */
+static void normalise_frame(struct ctc *s, ptrdiff_t t, ptrdiff_t i) {
+    const fl_ctc_job *job = s->job;
+    const char *row = s->log_probs + t * job->frame_stride;
+    real *scratch = s->tiles;
+    const real max = frame_max(job, row, scratch);
+    double sum = 0;
+    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
+        const ptrdiff_t n = tile_of(job->classes, c);
+        tile_exp(scratch + FL_TILE, load_classes(job, row, c, n, scratch), whole_lanes(n), max, 1);
+        sum += tile_sum(scratch + FL_TILE, whole_lanes(n));
+    }
+    s->frame_max[i] = (double)max;
+    s->frame_sum[i] = sum;
+}
+
+/* Frames [first, first + n), which stand at place 0..., join s->shift. The sums of a few frames take one logarithm: they
+ * are at least 1, and products of CTC_WINDOW of them in range. A frame of -inf only has none: NaN. */
+static void add_shifts(struct ctc *s, ptrdiff_t first, ptrdiff_t n) {
+    if (!s->job->from_logits) {
+        for (ptrdiff_t i = 0; i < n; i++) s->shift -= s->largest[i];
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        s->shift += s->frame_max[i] - s->largest[i];
+        s->product *= s->frame_sum[i] >= 1 ? s->frame_sum[i] : R_NAN;
+        if ((first + i) % CTC_WINDOW == CTC_WINDOW - 1 || first + i == s->frames - 1) {
+            s->shift += s->product > 0 ? ctc_log(s->product, 0.0) : R_NAN;
+            s->product = 1;
         }
     }
 }
@@ -201,29 +208,33 @@ static real largest_number(const real *restrict x, ptrdiff_t n) {
     return largest;
 }
 
-/* Emissions of frames [first, first + frames), the first ones of a segment. `sum`: their shifts and, unless the gradient
- * will do it, their normalisers join the sequence's. */
-static void emit_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames, int sum) {
-    const int normalise = sum && s->job->from_logits && !(s->job->want & FL_GRAD);
+/* Emissions of frames [first, first + frames), the first ones of a segment. `forward`: for the first time; their shifts
+ * are noted and, unless the gradient will do that, their normalisers, while the rows are in cache. */
+static void emit_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames, int forward) {
+    const int logits = s->job->from_logits, gradient = (s->job->want & FL_GRAD) != 0;
     const ptrdiff_t lanes = s->lanes, at_once = lanes < CTC_CHUNK ? CTC_CHUNK / lanes : 1;
+    double *largest = s->largest + (logits && gradient ? first : 0);
     for (ptrdiff_t done = 0; done < frames; done += at_once) {
         const ptrdiff_t n = frames - done < at_once ? frames - done : at_once;
-        gather_frames(s, first + done, n, normalise);
+        if (forward && logits && !gradient)
+            for (ptrdiff_t f = done; f < done + n; f++) normalise_frame(s, first + f, f);
+        gather_frames(s, first + done, n);
         for (ptrdiff_t f = 0; f < n; f++) {
             const real *x = s->gathered + f * lanes;
             double *y = s->emission + (done + f) * lanes;
-            real largest, smallest;
+            real high, low;
             if (s->exact) {
-                largest = largest_number(x, lanes);
-                lanes_exact_emissions(y, s->emission_exponent + (done + f) * lanes, x, (double)largest, lanes);
+                high = largest_number(x, lanes);
+                lanes_exact_emissions(y, s->emission_exponent + (done + f) * lanes, x, (double)high, lanes);
             } else {
-                lanes_bounds(x, lanes, &largest, &smallest);
-                lanes_emissions(y, x, (double)largest, lanes);
-                s->range[done + f] = ((double)largest - (double)smallest) * CTC_LOG2E;
+                lanes_bounds(x, lanes, &high, &low);
+                lanes_emissions(y, x, (double)high, lanes);
+                s->range[done + f] = ((double)high - (double)low) * CTC_LOG2E;
             }
-            if (sum) s->shift += (double)largest;
+            largest[done + f] = (double)high;
         }
     }
+    if (forward && !(logits && gradient)) add_shifts(s, first, frames);
 }
 
 #endif

@@ -70,7 +70,8 @@ struct ctc {
     double *emission;          /* segment x lanes: relative to the frame's largest; of each label, then of the blank */
     double *emission_exponent; /* on the exact path */
     double *range;             /* of each frame of the segment: bits between its largest and its smallest emission */
-    double *frame_max, *frame_sum; /* log-sum-exp of each frame of logits, for the gradient: largest, sum of exp */
+    double *largest;               /* of each frame: its largest emission's logarithm */
+    double *frame_max, *frame_sum; /* of each frame of logits, log-sum-exp: the largest of all classes, sum of exp */
     double *now, *mirror;      /* the running state, forward and backward: four rows */
     double *kept;              /* the state before each window of a segment, exact path: after each frame */
     double *checkpoint;        /* the state before each segment */
@@ -90,10 +91,9 @@ struct ctc {
     int32_t *slot; /* hash table of the classes: where each occurs first, or -1 */
     int slot_bits;
 
-    double shift;                 /* sum over frames of the largest emission's logarithm */
-    double normaliser, product;   /* sum over frames of the log-sum-exp, as far as it goes, and what is left to add */
+    double shift, product; /* sum over frames of log-sum-exp less largest emission, or minus the latter; what is left */
     real *tiles;                  /* two, in the scratch */
-    double total, total_exponent; /* probability of the target, less the shift */
+    double total, total_exponent; /* probability of the target, times 2^total_exponent exp(-shift) */
     double scale;                 /* of the gradient */
 };
 
@@ -148,6 +148,7 @@ static ptrdiff_t ctc_layout(struct ctc *s, const fl_ctc_job *job, ptrdiff_t fram
     s->frames = frames, s->labels = labels, s->lanes = lanes;
     s->stride = lanes + CTC_FRONT;
     s->segment = segment_of(frames, lanes, gradient);
+    const ptrdiff_t frames_noted = gradient && job->from_logits ? frames : s->segment;
     s->segments = frames ? (frames - 1) / s->segment + 1 : 0;
     s->index = take(&a, lanes, 1, sizeof *s->index);
     s->skip = take(&a, s->stride, 1, d);
@@ -157,8 +158,9 @@ static ptrdiff_t ctc_layout(struct ctc *s, const fl_ctc_job *job, ptrdiff_t fram
     s->emission = take(&a, s->segment, lanes, d);
     s->emission_exponent = take(&a, s->segment, lanes, d);
     s->range = take(&a, s->segment + FL_LANES, 1, d);
-    s->frame_max = take(&a, gradient && job->from_logits ? frames : 0, 1, d);
-    s->frame_sum = take(&a, gradient && job->from_logits ? frames : 0, 1, d);
+    s->largest = take(&a, frames_noted, 1, d);
+    s->frame_max = take(&a, job->from_logits ? frames_noted : 0, 1, d);
+    s->frame_sum = take(&a, job->from_logits ? frames_noted : 0, 1, d);
     s->now = take(&a, s->stride, 2 * CTC_ROWS, d);
     s->coefficient = take(&a, s->stride, 3, d);
     if (gradient) {

@@ -330,7 +330,9 @@ def general_elementwise(
         None if hess is None else hess[...], expanded,
     )  # fmt: skip
     total = run(job)
-    return result(reduced(total, divides, denominator) if value is None else unwrap(value), grads, hess)
+    if divides != reduction:
+        total, denominator = total / denominator, 1.0
+    return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads, hess)
 
 
 # ---- row losses ------------------------------------------------------------------------------------------------------

@@ -125,11 +125,11 @@ def bad_label(targets: Targets, flat: int, classes: int, blank: int) -> ValueErr
 
 def feasible(targets: Any, input_lengths: Any, target_lengths: Any) -> Any:
     """`ctc_feasible`: a frame for each label, and one more for each that repeats the one before."""
-    frames = as_array(input_lengths, "input_lengths")
-    batched = frames.ndim > 0
-    samples = frames.shape[0] if batched else 1
-    lengths = as_lengths(input_lengths, "input_lengths", samples, batched, None)
+    given = as_array(target_lengths, "target_lengths")
+    batched = given.ndim > 0
+    samples = given.shape[0] if batched else 1
     checked = as_targets(targets, target_lengths, samples, batched)
+    lengths = as_lengths(input_lengths, "input_lengths", samples, batched, None)
     again = np.zeros(checked.labels.shape, bool)
     again[..., 1:] = checked.labels[..., 1:] == checked.labels[..., :-1]
     again &= counted_labels(checked)

@@ -14,11 +14,27 @@ from .binary import (
     sigmoid_focal_loss,
     soft_margin_loss,
 )
-from .ctc import ctc_loss
-from .likelihood import gaussian_nll_loss
-from .margin import multi_margin_loss, multilabel_margin_loss
-from .regression import huber_loss, l1_loss, mse_loss
-from .softmax import cross_entropy
+from .ctc import (
+    ctc_loss,
+)
+from .likelihood import (
+    gaussian_nll_loss,
+)
+from .linear import (
+    linear_cross_entropy,
+)
+from .margin import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+)
+from .regression import (
+    huber_loss,
+    l1_loss,
+    mse_loss,
+)
+from .softmax import (
+    cross_entropy,
+)
 
 __all__ = [
     "BCELoss",
@@ -29,6 +45,7 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
     "MSELoss",
     "MarginRankingLoss",
     "MultiLabelMarginLoss",
@@ -98,15 +115,6 @@ class HuberLoss(Criterion):
         super().__init__(reduction=reduction, delta=delta)
 
 
-class BCELoss(Criterion):
-    """`binary_cross_entropy` with its options held."""
-
-    _function = staticmethod(binary_cross_entropy)
-
-    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
-        super().__init__(weight=weight, reduction=reduction)
-
-
 class BCEWithLogitsLoss(Criterion):
     """`binary_cross_entropy_with_logits` with its options held."""
 
@@ -114,51 +122,6 @@ class BCEWithLogitsLoss(Criterion):
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
-
-
-class SoftMarginLoss(Criterion):
-    """`soft_margin_loss` with its options held."""
-
-    _function = staticmethod(soft_margin_loss)
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-
-
-class MultiLabelSoftMarginLoss(Criterion):
-    """`multilabel_soft_margin_loss` with its options held."""
-
-    _function = staticmethod(multilabel_soft_margin_loss)
-
-    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
-        super().__init__(weight=weight, reduction=reduction)
-
-
-class HingeEmbeddingLoss(Criterion):
-    """`hinge_embedding_loss` with its options held."""
-
-    _function = staticmethod(hinge_embedding_loss)
-
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__(margin=margin, reduction=reduction)
-
-
-class MarginRankingLoss(Criterion):
-    """`margin_ranking_loss` with its options held; called with (input1, input2, target)."""
-
-    _function = staticmethod(margin_ranking_loss)
-
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(margin=margin, reduction=reduction)
-
-
-class SigmoidFocalLoss(Criterion):
-    """`sigmoid_focal_loss` with its options held."""
-
-    _function = staticmethod(sigmoid_focal_loss)
-
-    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
-        super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)
 
 
 class GaussianNLLLoss(Criterion):
@@ -210,3 +173,69 @@ class CTCLoss(Criterion):
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False, *, from_logits: bool = False
     ) -> None:
         super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity, from_logits=from_logits)
+
+
+class BCELoss(Criterion):
+    """`binary_cross_entropy` with its options held."""
+
+    _function = staticmethod(binary_cross_entropy)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
+class SoftMarginLoss(Criterion):
+    """`soft_margin_loss` with its options held."""
+
+    _function = staticmethod(soft_margin_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class MultiLabelSoftMarginLoss(Criterion):
+    """`multilabel_soft_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_soft_margin_loss)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
+class HingeEmbeddingLoss(Criterion):
+    """`hinge_embedding_loss` with its options held."""
+
+    _function = staticmethod(hinge_embedding_loss)
+
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class MarginRankingLoss(Criterion):
+    """`margin_ranking_loss` with its options held; called with (input1, input2, target)."""
+
+    _function = staticmethod(margin_ranking_loss)
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class SigmoidFocalLoss(Criterion):
+    """`sigmoid_focal_loss` with its options held."""
+
+    _function = staticmethod(sigmoid_focal_loss)
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)
+
+
+class LinearCrossEntropyLoss(Criterion):
+    """`linear_cross_entropy` with its options held; called with (input, linear_weight, target, linear_bias=...)."""
+
+    _function = staticmethod(linear_cross_entropy)
+
+    def __init__(
+        self, *, reduction: str = "mean", weight: Any = None, ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,8 @@ def draw_labels(rng: Generator, length: int, classes: int, blank: int = 0, repea
     """Labels other than the blank, some of them equal to the one before."""
     labels = rng.integers(0, classes - 1, length) if length else np.zeros(0, np.int64)
     labels += labels >= blank
-    for k in range(1, length):
-        if rng.random() < repeats:
-            labels[k] = labels[k - 1]
-    return labels
+    kept = np.where(rng.random(length) < repeats, 0, np.arange(length))  # the last label that is one of its own
+    return labels[np.maximum.accumulate(kept)]
 
 
 def needed(labels: np.ndarray) -> int:
@@ -326,9 +324,9 @@ def every_way(batch: Batch) -> Iterator[bytes]:
                 yield np.float64(call(prepared, dtype, from_logits, forced)).tobytes()
 
 
-def digests() -> dict[str, str]:
+def digests(names: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:
     """A digest per distribution, and of a batch of many samples."""
-    batches = {name: batch_of(name) for name in DISTRIBUTIONS}
+    batches = {name: batch_of(name) for name in names}
     batches["many"] = random_batch(np.random.default_rng(11), 300)
     return {name: hashlib.sha256(b"".join(every_way(batch))).hexdigest() for name, batch in batches.items()}
 

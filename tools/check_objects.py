@@ -35,6 +35,9 @@ SCALAR_ALLOWED = {
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 tile_distance": "SSE2 has no mask of 64-bit lanes",
+    "baseline_64 column_fold": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 column_fold_moment": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 finish_values": "SSE2 has no comparison of 64-bit labels",
 }
 UNPACKED_ALLOWED = {
@@ -45,6 +48,8 @@ UNPACKED_ALLOWED = {
     "tile_leaves": "compares",
     "tile_mask": "selects",
     "tile_max": "compares and selects",
+    "tile_take_ones": "compares and selects",
+    "finish_counted": "selects",
     "column_max": "compares and selects",
     "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
 }

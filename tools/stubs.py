@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["binary", "ctc", "likelihood", "margin", "regression", "softmax"]
+MODULES = ["binary", "ctc", "likelihood", "linear", "margin", "regression", "softmax", "tokens"]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.
-from typing import Any, Literal, TypeAlias, overload
+from typing import {typing}
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,16 +76,22 @@ def reduces(function):
 
 
 def public_names(tree):
-    """The module's __all__ as text."""
+    """The module's __all__."""
     assigned = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
-    return ast.unparse(assigned[0].value)
+    return ast.literal_eval(assigned[0].value)
+
+
+def listed(names):
+    """A list as the formatter writes it."""
+    line = f"[{', '.join(map(repr, names))}]"
+    return line if len(line) <= 110 else "[\n" + "".join(f"    {name!r},\n" for name in names) + "]"
 
 
 def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    names = ast.literal_eval(public_names(tree))
-    parts = [HEADER.format(module=module, names=public_names(tree))]
+    names = public_names(tree)
+    parts = []
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
             parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
@@ -100,7 +106,11 @@ def stub(module):
                 parameters = signature(function, narrowed, grad)
                 result = result.format(grad=grad)
                 parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
-    return "".join(parts).replace("'", '"')
+    body = "".join(parts)
+    typing = ", ".join(
+        name for name in ("Any", "Literal", "TypeAlias", "overload") if name == "TypeAlias" or name in body
+    )
+    return (HEADER.format(module=module, names=listed(names), typing=typing) + body).replace("'", '"')
 
 
 def main():
