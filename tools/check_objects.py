@@ -45,6 +45,7 @@ UNPACKED_ALLOWED = {
     "map_grad_identity": "copies",
     "map_hess_identity": "copies",
     "finish_gradient": "calls tile_multiply and tile_mask, has no loop of its own",
+    "tile_leaves": "compares",
     "tile_mask": "selects",
     "tile_max": "compares and selects",
     "tile_take_ones": "compares and selects",
