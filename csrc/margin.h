@@ -128,6 +128,9 @@ FL_INLINE void add_carrying(double *sum, double *carry, double x) {
     *sum = new;
 }
 
+/* A sum that is not finite stands as it is: its carry is inf - inf. */
+FL_INLINE double sum_with_carry(double sum, double carry) { return sum - sum == 0 ? sum + carry : sum; }
+
 static void column_hinge(struct margin_scratch *s, const real *restrict x, ptrdiff_t c, ptrdiff_t n, int square) {
     struct row_state *st = &s->rows.state;
     const ireal *restrict label = st->label;
@@ -198,7 +201,10 @@ static void margin_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
             if (job->want & FL_GRAD) column_slopes(s, s->rows.column[c], first + c, lanes, square);
         }
     }
-    for (ptrdiff_t r = 0; r < lanes; r++) st->others[r] += st->carry[r];
+    for (ptrdiff_t r = 0; r < lanes; r++) {
+        st->others[r] = sum_with_carry(st->others[r], st->carry[r]);
+        s->slopes[r] = sum_with_carry(s->slopes[r], s->slopes_carry[r]);
+    }
 }
 
 /* Class c of positions start...start + n of the gradient where that is n reals in a row, else NULL. */
@@ -229,7 +235,7 @@ static void margin_columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrd
     const int square = job->power == 2, few = job->classes <= COLUMN_CLASSES;
     struct row_state *st = &s->rows.state;
     for (ptrdiff_t r = 0; r < whole_lanes(n); r++)
-        st->at_target[r] = (real)(-(s->slopes[r] + s->slopes_carry[r]) * (double)st->inverse[r]);
+        st->at_target[r] = (real)(-s->slopes[r] * (double)st->inverse[r]);
     for (ptrdiff_t c = 0; c < job->classes; c++) {
         const real *x = few ? s->rows.column[c] : load_column(job, c, start, n, s->rows.in.columns[0]);
         real *own = n % FL_LANES == 0 ? grad_column(job, c, start, n) : NULL, *g = own ? own : s->rows.out;
@@ -506,6 +512,14 @@ static const real *load_counted(const fl_row_job *job, ptrdiff_t start, ptrdiff_
     return scratch;
 }
 
+/* The slot of a list's first label that is no class, or -1. */
+static ptrdiff_t bad_slot(const fl_row_job *job, const char *target, struct multilabel_scratch *s) {
+    ptrdiff_t at = 0, found = 1;
+    while (found > 0) found = next_positives(job, target, &at, s);
+    return found < 0 ? at : -1;
+}
+
+/* What is bad is told as the position times the slots, plus the slot. */
 static void multilabel_margin_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
     const fl_row_job *job = arg;
     struct multilabel_scratch *s = (struct multilabel_scratch *)scratch;
@@ -525,7 +539,8 @@ static void multilabel_margin_block(const void *arg, ptrdiff_t block, char *scra
         }
         const real factor = (real)(scale * (double)grad_output[r]);
         if (multilabel_row(job, position(&job->logits, start + r), target, to, factor, &sum, s) < 0) {
-            out->bad = start + r;
+            const ptrdiff_t bad = bad_slot(job, target, s);
+            out->bad = (start + r) * job->slots + (bad < 0 ? 0 : bad); /* another thread may have mended it */
             return;
         }
         s->value[r] = (real)(sum / (double)job->classes);
@@ -536,7 +551,7 @@ static void multilabel_margin_block(const void *arg, ptrdiff_t block, char *scra
     out->sum += tile_sum(s->value, whole_lanes(n));
 }
 
-/* Check the labels of a block's rows and count them; bad is the position times slots plus the slot of the first bad one. */
+/* Check the labels of a block's rows and count them. */
 static void multilabel_labels(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
     const fl_row_job *job = arg;
     struct multilabel_scratch *s = (struct multilabel_scratch *)scratch;
@@ -547,13 +562,10 @@ static void multilabel_labels(const void *arg, ptrdiff_t block, char *scratch, f
         if (counted[r] == 0) continue;
         out->weight += 1;
         if (job->target.dtype == FL_BOOL) continue;
-        for (ptrdiff_t at = 0, found = 1; found != 0;) {
-            found = next_positives(job, position(&job->target, start + r), &at, s);
-            if (found < 0) {
-                out->bad = (start + r) * job->slots + at;
-                return;
-            }
-        }
+        const ptrdiff_t bad = bad_slot(job, position(&job->target, start + r), s);
+        if (bad < 0) continue;
+        out->bad = (start + r) * job->slots + bad;
+        return;
     }
 }
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import cases_margin
 import numpy as np
 
 import fastloss as fl
@@ -42,6 +43,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     predictions: tuple[str, ...] = ("input",)
     rows: bool = False
+    lists: bool = False  # the target has the class axis too: a list of labels, or a bool per class, at each position
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def params(self, **options: Any) -> list[float]:
@@ -53,7 +55,7 @@ class Case:
         """Seeded operands; floating-point ones are rounded to `dtype`, labels stay integers."""
         rng = np.random.default_rng([seed, *shape])
         drawn = {k: np.asarray(v) for k, v in self.draw(rng, shape).items()}
-        return {k: v if v.dtype.kind == "i" else v.astype(dtype) for k, v in drawn.items()}
+        return {k: v if v.dtype.kind in "ib" else v.astype(dtype) for k, v in drawn.items()}
 
     def call(self, operands: dict[str, Any], **options: Any) -> Any:
         """The loss of these operands with the case's options, and further ones."""
@@ -74,6 +76,9 @@ class Case:
         """Value and gradients (of the sum, for "none") by the function of the same name in PyTorch."""
         import torch
 
+        shape, flat = operands["input"].shape, self.rows and self.kernel != "cross_entropy"
+        if flat:  # PyTorch takes (N, C) only
+            operands = cases_margin.for_torch(operands)
         tensors = {k: torch.tensor(v) for k, v in operands.items()}
         for name in self.predictions:
             tensors[name].requires_grad_()
@@ -84,7 +89,13 @@ class Case:
         value = function(*positional, **tensors, reduction=reduction, **self.options)
         value.sum().backward()
         by_name = dict(zip((name for name in POSITIONAL if name in operands), positional, strict=True))
-        return value.detach().numpy(), tuple(by_name[name].grad.numpy() for name in self.predictions)
+        result, grads = value.detach().numpy(), tuple(by_name[name].grad.numpy() for name in self.predictions)
+        if not flat:
+            return result, grads
+        axis = 1 if len(shape) > 1 else 0
+        where = self.loss_shape(shape)
+        grad = np.moveaxis(grads[0].reshape(*where, shape[axis]), -1, axis)
+        return result.reshape(where if reduction == "none" else ()), (grad,)
 
 
 def _pair(rng: np.random.Generator, shape: Shape) -> Operands:
@@ -199,9 +210,10 @@ CASES = [
         {"ignore_index": -1},
         rows=True,
     ),
+    *(Case(**row) for row in cases_margin.CASES),
 ]
 ELEMENTWISE = [case for case in CASES if not case.rows]
-ROWS = [case for case in CASES if case.rows]
+ROWS = [case for case in CASES if case.rows and not case.lists]
 # One case per kernel: weights and options change what is multiplied, not how an element is computed.
 KERNELS = list({case.kernel: case for case in reversed(CASES) if not case.options}.values())[::-1]
 

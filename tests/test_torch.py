@@ -69,7 +69,9 @@ def test_bce_weights(weighted, pos, rng):
     assert_agrees(fl.binary_cross_entropy_with_logits(x, y, **options), expected)
 
 
-@each_case
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if not c.rows or c.kernel == "cross_entropy"], ids=lambda c: c.name
+)  # of the others PyTorch takes (N, C) only
 def test_grad_output_is_what_backward_is_given(case, rng):
     shape = (6, 5, 4)
     operands = case.operands(shape)
