@@ -13,6 +13,7 @@ extern const fl_kernels kernels;
 #include "load.h"
 #include "elementwise.h"
 #include "margin.h"
+#include "multilabel.h"
 #include "softmax.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,

@@ -194,6 +194,22 @@ def test_multilabel_margin_over_classes(case, dtype):
             against_reference(case, operands, dtype, f"{rows} x {classes}")
 
 
+@each_dtype
+@pytest.mark.parametrize("positives", [1, 3, 4, 5, 7, 8, 63, 64, 65, 127, 128, 129])
+def test_numbers_of_positives(dtype, positives, rng):
+    """Around how many are handled together; lists that end with -1, with their slots, and hot."""
+    x = rng.normal(0, 2, (3, 200)).astype(dtype)
+    hot = np.zeros((3, 200), bool)
+    np.put_along_axis(hot, np.argsort(rng.random((3, 200)), axis=1)[:, :positives], True, axis=1)
+    lists = lists_of(hot)
+    with fl.backend("reference"):
+        expected, expected_grad = fl.multilabel_margin_loss(x, hot, return_grad=True)
+    for target in (hot, lists, lists[:, :positives]):
+        value, grad = fl.multilabel_margin_loss(x, target, return_grad=True)
+        assert_close(value, expected, dtype)
+        assert_close(grad, expected_grad, dtype)
+
+
 @each_list
 @each_dtype
 @pytest.mark.parametrize("classes", [1, 2, 10, 17, 65, 1025])

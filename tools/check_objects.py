@@ -33,7 +33,6 @@ SCALAR_ALLOWED = {
     "tile_sum_wide": "the last fold over lanes, where a sum overflowed",
     "tile_max": "the last fold over lanes, once a tile",
     "tile_square_sum": "the last fold over lanes, once a tile",
-    **{f"tile_hinges_{k}": "the last fold over lanes, once a tile and some positives" for k in (1, 2, 3, 4)},
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
