@@ -17,7 +17,7 @@ build: ## in place; compiles only what changed
 	$(PYTHON) setup.py --quiet build_ext --inplace
 
 test:
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n auto
 
 deep: build ## all 2^32 float32 inputs of the vector maths, long searches by Hypothesis: hours
 	FASTLOSS_DEEP=1 HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q

@@ -25,5 +25,5 @@ fi
 # Left out: tests that measure memory, or how soon Ctrl-C is honoured.
 env LD_PRELOAD="$preload $("$cc" -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=0:halt_on_error=1 \
-    "$work/env/bin/pytest" -q --capture=sys --deselect tests/test_operands.py::test_no_full_size_copy \
+    "$work/env/bin/pytest" -q -n auto --capture=sys --deselect tests/test_operands.py::test_no_full_size_copy \
     --deselect tests/test_interrupt.py "$@"

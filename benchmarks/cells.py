@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("small", "in-cache", "beyond-cache")
+GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits")
 
 # Loss of a cell -> name of its case in tests/cases.py.
 CASES = {
@@ -22,38 +22,64 @@ CASES = {
     "huber": "huber",
     "bce_with_logits": "bce",
     "gaussian_nll": "gaussian",
+    "bce": "bce-probabilities",
+    "soft_margin": "soft-margin",
+    "multilabel_soft_margin": "multilabel",
+    "hinge_embedding": "hinge",
+    "margin_ranking": "ranking",
+    "focal": "focal",
     "cross_entropy": "ce",
 }
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
+BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
+THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
 SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One loss of inputs of one shape and dtype. `shape` is that of `input`; `group` the class of its size."""
+    """One loss of inputs of one shape and dtype.
+
+    `shape` is that of `input`, `group` the class of its size, `labels` how long CTC's targets are.
+    """
 
     name: str
     loss: str
     shape: tuple[int, ...]
     dtype: str
     group: str
+    labels: int = 0
 
     @property
     def elements(self) -> int:
+        """What the table's nanoseconds are counted by: elements of the input, or CTC's pairs of a frame and a state."""
+        if self.is_ctc:
+            return math.prod(self.shape[:2]) * (2 * self.labels + 1)
         return math.prod(self.shape)
+
+    @property
+    def is_ctc(self) -> bool:
+        return self.loss in ("ctc", "ctc_logits")
 
     @property
     def streams(self) -> int:
         """Floating-point operands of the size of `input` that a call reads."""
-        return 1 if self.loss == "cross_entropy" else 3 if self.loss == "gaussian_nll" else 2
+        return 1 if self.loss == "cross_entropy" or self.is_ctc else 3 if self.loss in THREE_OPERANDS else 2
 
     @property
     def gradients(self) -> int:
-        return 2 if self.loss == "gaussian_nll" else 1
+        return 2 if self.loss in THREE_OPERANDS else 1
 
     def operands(self) -> dict[str, Any]:
         """Seeded operands of the cell's case, floating-point ones in the cell's dtype."""
-        return _case(CASES[self.loss]).operands(self.shape, self.dtype)
+        if self.is_ctc:
+            return _ctc_operands(self)
+        return self.case.operands(self.shape, self.dtype)
+
+    @property
+    def case(self) -> Any:
+        """The case of tests/cases.py."""
+        return _case(CASES[self.loss])
 
 
 def _case(name: str) -> Any:
@@ -66,8 +92,27 @@ def _case(name: str) -> Any:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # dataclasses look their module up by name
+        sys.path.append(str(path.parent))  # it imports its neighbours
         spec.loader.exec_module(module)
     return next(case for case in module.CASES if case.name == name)
+
+
+def _ctc_operands(cell: Cell) -> dict[str, Any]:
+    """Normal logits, or their log-softmax, and labels drawn evenly; every sample of full length."""
+    import numpy as np  # not before run.py has limited its threads
+
+    frames, samples, classes = cell.shape
+    rng = np.random.default_rng(cell.shape)
+    x = rng.standard_normal(cell.shape, np.float32)
+    if cell.loss == "ctc":
+        for frame in x:
+            frame -= np.log(np.exp(frame).sum(axis=-1, keepdims=True))
+    return {
+        "log_probs": x.astype(cell.dtype, copy=False),
+        "targets": rng.integers(1, classes, (samples, cell.labels)),
+        "input_lengths": np.full(samples, frames),
+        "target_lengths": np.full(samples, cell.labels),
+    }
 
 
 def _elementwise(size: str, group: str, dtype: str = "float32", losses: tuple[str, ...] = ELEMENTWISE) -> list[Cell]:
@@ -75,10 +120,40 @@ def _elementwise(size: str, group: str, dtype: str = "float32", losses: tuple[st
     return [Cell(f"{loss} {size}{suffix}", loss, (SIZES[size],), dtype, group) for loss in losses]
 
 
-def _rows(shape: tuple[int, ...], group: str, dtype: str = "float32") -> Cell:
+def _rows(shape: tuple[int, ...], group: str, dtype: str = "float32", loss: str = "cross_entropy") -> Cell:
     suffix = "" if dtype == "float32" else " " + dtype
-    return Cell(f"cross_entropy {'x'.join(map(str, shape))}{suffix}", "cross_entropy", shape, dtype, group)
+    return Cell(f"{loss} {'x'.join(map(str, shape))}{suffix}", loss, shape, dtype, group)
 
+
+def _binary() -> list[Cell]:
+    """Losses of yes-or-no targets, several labels per sample among them."""
+    groups = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
+    sides = {"100": 10, "10k": 100, "1M": 1000, "16M": 4000}
+    return [
+        cell
+        for size, group in groups.items()
+        for cell in (
+            *_elementwise(size, group, losses=BINARY),
+            _rows((sides[size], sides[size]), group, loss="multilabel_soft_margin"),
+        )
+    ]
+
+
+def _ctc(frames: int, samples: int, classes: int, labels: int) -> list[Cell]:
+    size, shape = f"T{frames} N{samples} C{classes} L{labels}", (frames, samples, classes)
+    return [
+        Cell(f"ctc {size}", "ctc", shape, "float32", "ctc-log-probs", labels),
+        Cell(f"ctc_logits {size}", "ctc_logits", shape, "float32", "ctc-logits", labels),
+    ]
+
+
+CTC = [
+    *_ctc(50, 16, 20, 10),
+    *_ctc(200, 32, 32, 40),
+    *_ctc(500, 32, 1000, 60),
+    *_ctc(1000, 32, 128, 200),
+    *_ctc(1500, 16, 5000, 120),
+]
 
 CELLS = [
     *_elementwise("100", "small"),
@@ -92,28 +167,41 @@ CELLS = [
     _rows((512, 50257), "beyond-cache"),
     _rows((100_000, 10), "beyond-cache"),
     _rows((8, 21, 128, 128), "beyond-cache"),
+    *_binary(),
+    *CTC,
 ]
 
 
 @dataclass(frozen=True)
 class Floor:
-    """What a cell must reach: a paired median ratio to PyTorch at 2 threads, or microseconds at most."""
+    """What a cell must reach: a paired median ratio to a peer at 2 threads, or microseconds at most. A group's name in
+    place of a cell's asks for the group's geometric mean.
+    """
 
     cell: str
     mode: str
     ratio: float | None = None
     microseconds: float | None = None
+    peer: str = "torch"
 
 
 FLOORS = [
     *(Floor(f"{loss} {size}", "forward", 4.0) for loss in ("mse", "huber") for size in ("10k", "1M")),
     *(Floor(f"{loss} 16M", "forward", 3.0) for loss in ("mse", "huber")),
     Floor("bce_with_logits 1M", "forward", 3.0),
+    Floor("bce 1M", "forward", 12.0),
+    *(Floor(f"{loss} {size}", mode, 1.5) for loss in BINARY for size in SIZES for mode in ("forward", "gradient")),
     Floor("cross_entropy 1024x1000", "forward", 1.3),
     Floor("cross_entropy 512x50257", "forward", 2.5),
     Floor("cross_entropy 100000x10", "forward", 6.0),
     Floor("cross_entropy 100000x10", "gradient", 2.0),
     *(Floor(f"{loss} 100", "forward", microseconds=1.5) for loss in ELEMENTWISE),
+    Floor("ctc-log-probs", "forward", 12.0),
+    Floor("ctc-log-probs", "gradient", 14.0),
+    Floor("ctc-logits", "forward", 8.0),
+    Floor("ctc-logits", "gradient", 12.0),
+    *(Floor(cell.name, mode, 4.0) for cell in CTC for mode in ("forward", "gradient")),
+    *(Floor(cell.name, mode, 6.0, peer="jax") for cell in CTC for mode in ("forward", "gradient")),
 ]
 
 

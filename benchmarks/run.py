@@ -31,7 +31,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count() or 1], metavar="N",
                         help="threads of everybody; several numbers are measured one after the other")  # fmt: skip
     parser.add_argument("--cells", nargs="+", default=[], metavar="WORD",
-                        help="only cells of this class (small, in-cache, beyond-cache), loss or name")  # fmt: skip
+                        help="only cells of this class (small, in-cache, ctc-logits, ...), loss or name")  # fmt: skip
     parser.add_argument("--peers", default=DEFAULT_PEERS, help=f"of {', '.join(PEERS)}; default {DEFAULT_PEERS}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a rough answer within two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -114,7 +114,8 @@ def measure_cell(cell: Any, ours: Any, peers: list[Any], read: Any, budget: floa
     contestants: dict[tuple[str, str], Callable[[], Any]] = {(mode, "fastloss"): call for mode, call in calls.items()}
     for peer in peers:
         for mode, call in peer.calls(cell, operands).items():
-            check_agreement(f"{peer.name} ({mode})", cell, call(), calls[mode]())
+            expected = ours.compared(cell, operands, peer.name, mode, calls[mode])
+            check_agreement(f"{peer.name} ({mode})", cell, call(), expected())
             contestants[mode, peer.name] = call
     times, disturbed = measure.measure(contestants, budget, rounds)
     modes: dict[str, Any] = {}
@@ -138,7 +139,7 @@ def measure_cell(cell: Any, ours: Any, peers: list[Any], read: Any, budget: floa
             modes["forward"]["read_gb_per_s"] = sum(a.nbytes for a in arrays) / seconds / 1e9
             modes["forward"]["share_of_read"] = 1e6 * seconds / best
     return {"name": cell.name, "group": cell.group, "loss": cell.loss, "shape": list(cell.shape), "dtype": cell.dtype,
-            "elements": cell.elements, "modes": modes}  # fmt: skip
+            "elements": cell.elements, "bytes": sum(a.nbytes for a in arrays), "modes": modes}  # fmt: skip
 
 
 def run_here(options: argparse.Namespace) -> dict[str, Any]:

@@ -46,7 +46,7 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 #include "elementwise.def"
 #undef ROW
 
-enum domain { ANY, NONNEGATIVE };
+enum domain { ANY, NONNEGATIVE, UNIT };
 
 struct row {
     void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
@@ -69,16 +69,20 @@ static const fl_loss_info elementwise_losses[] = {
 enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 
 
-FL_INLINE int outside(real x, enum domain domain) { return domain == NONNEGATIVE && x < 0; }
-
-/* First of x[n] that counts and lies outside the domain (NaN passes: it makes its own element NaN), or -1. */
-static ptrdiff_t first_outside(const real *restrict x, const real *restrict mask, ptrdiff_t n, enum domain domain) {
-    if (domain == ANY) return -1;
+/* What lies outside [low, high]: any of x[n], whole lanes; NaN does not: it makes its own element NaN. */
+static int tile_leaves(const real *restrict x, real low, real high, ptrdiff_t n) {
     int any = 0;
-    for (ptrdiff_t i = 0; i < n; i++) any |= outside(x[i], domain);
-    if (!any) return -1;
+    n &= -(ptrdiff_t)FL_LANES;
+    for (ptrdiff_t i = 0; i < n; i++) any |= (x[i] < low) | (x[i] > high);
+    return any;
+}
+
+/* First of x[n] that counts and lies outside the domain, or -1. x is padded to whole lanes. */
+static ptrdiff_t first_outside(const real *x, const real *mask, ptrdiff_t n, enum domain domain) {
+    const real low = domain == ANY ? -R_INFINITY : 0, high = domain == UNIT ? 1 : R_INFINITY;
+    if (domain == ANY || !tile_leaves(x, low, high, whole_lanes(n))) return -1;
     for (ptrdiff_t i = 0; i < n; i++)
-        if (outside(x[i], domain) && !(mask && mask[i] == 0)) return i;
+        if ((x[i] < low || x[i] > high) && !(mask && mask[i] == 0)) return i;
     return -1;
 }
 
@@ -133,9 +137,14 @@ static void finish_gradient(real *g, ptrdiff_t n, const real *weight, const real
     if (mask) tile_mask(g, mask, n);
 }
 
-/* Where gradient k of element `start` belongs: the caller's array, or the stage of a broadcast operand. */
+/* Where element `start` of an output belongs: in the caller's array, on the stage of what is folded, or nowhere. */
+static real *output_at(const fl_elementwise_job *job, void *array, void *stage, ptrdiff_t start) {
+    if (array || !stage) return element(array, start);
+    return element(stage, start - job->stage_first * FL_BLOCK);
+}
+
 static real *gradient_at(const fl_elementwise_job *job, int k, ptrdiff_t start) {
-    return job->grad[k] ? element(job->grad[k], start) : element(job->stage[k], start - job->stage_first * FL_BLOCK);
+    return output_at(job, job->grad[k], job->stage[k], start);
 }
 
 enum {
@@ -168,7 +177,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     struct map m;
     real last_scale;
     split_scale(job->scale, &m.scale, &last_scale);
-    real *const value = element(job->value, start), *const hess = element(job->hess, start);
+    real *const value = output_at(job, job->value, job->value_stage, start), *const hess = element(job->hess, start);
 
     for (int k = 0; k < info->n_operands; k++) m.in[k] = fl_load(&kernels, &job->in[k], start, n, t->in[k]);
     for (int k = 0; k < info->n_params; k++) m.param[k] = real_param(job->param[k]);
@@ -195,15 +204,15 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
         tile_clear_padding(m.value, n);
         out->sum += tile_sum(m.value, lanes);
     }
-    if (job->want & FL_GRAD) {
-        const real *grad_output = load_optional(&job->grad_output, start, n, t->grad_output);
+    const real *grad_output =
+        job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
+    if (job->want & FL_GRAD)
         for (int k = 0; k < info->n_predictions; k++) {
             finish_gradient(m.grad[k], lanes, weight, mask, grad_output, last_scale);
             deliver(gradient_at(job, k, start), n, m.grad[k]);
         }
-    }
     if (job->want & FL_HESS) {
-        finish_gradient(m.hess, lanes, weight, mask, NULL, last_scale);
+        finish_gradient(m.hess, lanes, weight, mask, grad_output, last_scale);
         deliver(hess, n, m.hess);
     }
 }
@@ -241,13 +250,18 @@ static void fold_block(const fl_operand *acc, const real *g, ptrdiff_t start, pt
     }
 }
 
-static void fold_gradient(const fl_elementwise_job *job, ptrdiff_t first, ptrdiff_t last) {
+static void fold_stage(const fl_elementwise_job *job, const fl_operand *acc, void *stage, ptrdiff_t first,
+                       ptrdiff_t last) {
+    for (ptrdiff_t block = first; block < last && acc->data; block++) {
+        const ptrdiff_t start = block * FL_BLOCK, left = job->size - start;
+        fold_block(acc, output_at(job, NULL, stage, start), start, left < FL_BLOCK ? left : FL_BLOCK);
+    }
+}
+
+static void fold_stages(const fl_elementwise_job *job, ptrdiff_t first, ptrdiff_t last) {
     for (int k = 0; k < elementwise_losses[job->loss].n_predictions; k++)
-        for (ptrdiff_t block = first; block < last && job->grad_acc[k].data; block++) {
-            const ptrdiff_t start = block * FL_BLOCK, left = job->size - start;
-            fold_block(&job->grad_acc[k], (const real *)job->stage[k] + (block - job->stage_first) * FL_BLOCK, start,
-                       left < FL_BLOCK ? left : FL_BLOCK);
-        }
+        fold_stage(job, &job->grad_acc[k], job->stage[k], first, last);
+    fold_stage(job, &job->value_acc, job->value_stage, first, last);
 }
 
 #endif

@@ -53,17 +53,18 @@ typedef struct {
     int want;
     ptrdiff_t size;
     fl_operand in[FL_MAX_OPERANDS];
-    fl_operand weight, mask, grad_output; /* optional: multiply value and gradient; leave out; multiply gradient */
+    fl_operand weight, mask, grad_output; /* optional: multiply all; leave out; multiply derivatives */
     double param[FL_MAX_PARAMS];
     double scale;                   /* of the gradients and of hess: 1, 1 / count, 1 / sum of weights */
-    void *value;                    /* `size` reals for reduction "none", else NULL */
+    void *value;                    /* `size` reals for reduction "none", else NULL (or value_acc) */
     void *grad[FL_MAX_PREDICTIONS]; /* `size` reals each, or NULL where grad_acc is present */
-    void *hess;
-    /* A gradient whose operand was broadcast: the running slice writes FL_BLOCK reals per block to `stage`, from where
-     * fold_gradient adds them in block order to `grad_acc`, float64 in the operand's own shape. */
-    fl_operand grad_acc[FL_MAX_PREDICTIONS];
-    void *stage[FL_MAX_PREDICTIONS];
-    ptrdiff_t stage_first; /* block whose gradient stands first in `stage` */
+    void *hess;                     /* `size` reals, with the gradients, or NULL */
+    /* A gradient whose operand was broadcast, or a value that is summed over an axis: the running slice writes FL_BLOCK
+     * reals per block to a stage, from where fold_stages adds them in block order to `*_acc`, float64 in the operand's
+     * own shape, or in the value's. */
+    fl_operand grad_acc[FL_MAX_PREDICTIONS], value_acc;
+    void *stage[FL_MAX_PREDICTIONS], *value_stage;
+    ptrdiff_t stage_first; /* block that stands first on the stages */
 } fl_elementwise_job;
 
 /* One call of a row loss. A position is one row of classes; `positions` = outer * inner of them, in logical order. All
@@ -88,6 +89,34 @@ typedef struct {
     ptrdiff_t slots, slot_stride; /* of the list of labels, or row of bools, of one position */
 } fl_row_job;
 
+/* One call of CTC. A unit is one sequence: order[unit] is its sample. A log-probability stands frame_stride * t +
+ * sample_stride * n + class_stride * c bytes behind log_probs.data (its shape and strides are not used). */
+typedef struct {
+    int want;
+    int from_logits;   /* log_probs holds logits: the log-softmax is part of the loss */
+    int zero_infinity; /* an infinite loss counts as 0 */
+    int per_label;     /* "mean": each loss is divided by its number of labels, at least 1 */
+    int exact;         /* for tests: the exact recursion for every sequence */
+    ptrdiff_t frames, samples, classes;
+    int64_t blank;
+    fl_operand log_probs;
+    ptrdiff_t frame_stride, sample_stride, class_stride;
+    fl_operand target;             /* labels; those of sample n start at logical index target_starts[n] */
+    const int64_t *target_starts;
+    const int64_t *target_lengths; /* at least 0 */
+    const int64_t *input_lengths;  /* 0 to frames */
+    const int64_t *order;          /* a permutation of the samples, the most work first */
+    fl_operand grad_output;        /* one number per sample, or absent */
+    double scale;
+    void *value;                   /* `samples` reals, or NULL */
+    void *grad;                    /* contiguous reals in the shape (frames, samples, classes), or NULL */
+    int grad_is_zero;              /* fresh memory: what stays 0 need not be written */
+    char *workspace;               /* one for each thread, 64-byte aligned, workspace_bytes apart */
+    ptrdiff_t workspace_bytes;
+    int *workspace_taken;          /* flags, one for each */
+    int workspaces;
+} fl_ctc_job;
+
 typedef struct {
     const char *name;
     int n_operands, n_predictions, n_params;
@@ -100,13 +129,15 @@ typedef struct {
     int n_losses;
     const fl_loss_info *losses;
     void (*elementwise)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
-    void (*fold_gradient)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
+    void (*fold_stages)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
     ptrdiff_t (*row_block)(const fl_row_job *);                                         /* positions per block */
     void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*row_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check labels, sum weights */
     void (*multi_margin)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*multilabel_margin)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*multilabel_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check, count rows */
+    ptrdiff_t (*ctc_workspace)(const fl_ctc_job *); /* bytes for one thread; -1: more than memory can hold */
+    void (*ctc)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import criteria, elementwise, margin, softmax
+from . import binary, criteria, ctc, likelihood, margin, regression, softmax
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
 from ._version import __version__
+from .accumulate import Accumulator
+from .binary import *  # noqa: F403
 from .criteria import *  # noqa: F403
-from .elementwise import *  # noqa: F403
+from .ctc import *  # noqa: F403
+from .likelihood import *  # noqa: F403
 from .margin import *  # noqa: F403
+from .regression import *  # noqa: F403
 from .softmax import *  # noqa: F403
+from .streaming import evaluate
 
 __all__ = [
+    "Accumulator",
     "__version__",
     "backend",
+    "evaluate",
     "get_backend",
     "get_num_threads",
     "isas",
@@ -21,8 +28,11 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "verify",
+    *binary.__all__,
     *criteria.__all__,
-    *elementwise.__all__,
+    *ctc.__all__,
+    *likelihood.__all__,
     *margin.__all__,
+    *regression.__all__,
     *softmax.__all__,
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Part of _native.pyx: contiguous arrays of one dtype, without weights or masks, straight to C.
+# Part of _native.pyx: contiguous arrays of one shape straight to C.
 
 cdef enum:
     OTHER = 0
@@ -21,7 +21,7 @@ def _connect(backend, general_elementwise, general_cross_entropy):
 
 
 cdef inline int reduction_code(reduction):
-    if not isinstance(reduction, str):
+    if type(reduction) is not str:
         return OTHER
     return MEAN if reduction == "mean" else SUM if reduction == "sum" else NONE if reduction == "none" else OTHER
 
@@ -42,9 +42,29 @@ cdef inline bint same_layout(object x, object y) noexcept:
     return cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b) and cnp.PyArray_SAMESHAPE(a, b)
 
 
+cdef inline bint goes_along(object x, object y) noexcept:
+    """Whether y is contiguous, of x's shape, and does not change the working type: of x's dtype, integer or bool."""
+    if type(y) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x, b = <cnp.ndarray>y
+    cdef int kind = cnp.PyArray_TYPE(b)
+    return ((kind == cnp.PyArray_TYPE(a) or kind == cnp.NPY_BOOL or kind == cnp.NPY_UINT8 or kind == cnp.NPY_INT32
+             or kind == cnp.NPY_INT64) and cnp.PyArray_ISCARRAY_RO(b) and cnp.PyArray_SAMESHAPE(a, b))
+
+
+cdef inline bint is_mask(object x, object mask) noexcept:
+    return goes_along(x, mask) and cnp.PyArray_TYPE(<cnp.ndarray>mask) == cnp.NPY_BOOL
+
+
+cdef inline int direct_dtype(int kind) noexcept:
+    return (FL_FLOAT32 if kind == cnp.NPY_FLOAT else FL_FLOAT64 if kind == cnp.NPY_DOUBLE else
+            FL_BOOL if kind == cnp.NPY_BOOL else FL_UINT8 if kind == cnp.NPY_UINT8 else
+            FL_INT32 if kind == cnp.NPY_INT32 else FL_INT64)
+
+
 cdef inline void direct(fl_operand *op, cnp.ndarray a) noexcept:
     op.data = <const char *>cnp.PyArray_DATA(a)
-    op.dtype = FL_FLOAT32 if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT else FL_FLOAT64
+    op.dtype = direct_dtype(cnp.PyArray_TYPE(a))
     op.swapped = 0
     op.ndim = 1
     op.shape[0] = cnp.PyArray_SIZE(a)
@@ -66,6 +86,19 @@ cdef inline bint takes_gradient(object grad_out, object return_grad, object x, o
             and not overlap(grad_out, x) and not overlap(grad_out, y))
 
 
+cdef inline bint apart(object out, tuple operands, object weight, object mask) noexcept:
+    """Whether this output (None: a fresh array) is one that the fast path may write beside these inputs."""
+    cdef Py_ssize_t k
+    if out is None:
+        return True
+    if not same_layout(operands[0], out) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out):
+        return False
+    for k in range(len(operands)):
+        if overlap(out, operands[k]):
+            return False
+    return (weight is None or not overlap(out, weight)) and (mask is None or not overlap(out, mask))
+
+
 cdef inline object empty_like(cnp.ndarray x):
     return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
 
@@ -75,37 +108,74 @@ cdef inline bint native_backend():
 
 
 cdef inline bint all_alike(tuple operands) noexcept:
-    """Plain arrays of one dtype and shape, at least 1-D."""
+    """Plain arrays of one shape, at least 1-D, the first one floating and the others of its dtype or integer."""
     cdef Py_ssize_t k
     if len(operands) < 2 or not is_plain(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
         return False
     for k in range(1, len(operands)):
-        if not same_layout(operands[0], operands[k]):
+        if not goes_along(operands[0], operands[k]):
             return False
     return True
 
 
-def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weight, mask, grad_output, out, grad_out):
-    """An elementwise loss: contiguous arrays of one dtype and shape, without weights or masks, straight to C."""
+cdef inline bint usual_outputs(tuple operands, weight, mask, return_grad, grad_out, return_hess, hess_out) noexcept:
+    """Whether the derivatives asked for, and the arrays given for them, are such as the fast path writes."""
+    if return_grad is not True:
+        return return_grad is False and return_hess is False and grad_out is None and hess_out is None
+    if return_hess is not True and not (return_hess is False and hess_out is None):
+        return False
+    return (apart(grad_out, operands, weight, mask) and apart(hess_out, operands, weight, mask)
+            and (grad_out is None or hess_out is None or not overlap(grad_out, hess_out)))
+
+
+def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weight, mask, grad_output, out, grad_out,
+                return_hess=False, hess_out=None):
+    """An elementwise loss: contiguous arrays of one shape straight to C."""
     cdef int kind = reduction_code(reduction)
-    if (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
-            and (return_grad is False or return_grad is True) and all_alike(operands)
-            and (grad_out is None or len(operands) == 2)
-            and takes_gradient(grad_out, return_grad, operands[0], operands[1]) and native_backend()):
-        found = fast_elementwise(spec.index, operands, params, kind, return_grad, grad_out)
+    if (kind != OTHER and grad_output is None and out is None and all_alike(operands)
+            and (weight is None or goes_along(operands[0], weight)) and (mask is None or is_mask(operands[0], mask))
+            and usual_outputs(operands, weight, mask, return_grad, grad_out, return_hess, hess_out)
+            and not (spec.per_sample and (kind != MEAN or mask is not None)) and native_backend()):
+        found = fast_elementwise(spec, operands, params, kind, weight, mask, return_grad, grad_out, return_hess,
+                                 hess_out)
         if found is not None:
             return found
-    return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out, grad_out)
+    return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out, grad_out,
+                                return_hess, hess_out)
 
 
-cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, bint return_grad, grad):
-    """None: an operand leaves its domain; the general path says where."""
+cdef int _identity = losses()["identity"][0]
+
+
+cdef double total_of(const fl_kernels *table, object a, object mask) except? -1:
+    """Sum of `a` where the mask, if there is one, is True."""
+    cdef fl_elementwise_job job
+    cdef fl_fold fold
+    job.loss = _identity
+    job.want = FL_VALUE
+    job.size = cnp.PyArray_SIZE(<cnp.ndarray>a)
+    direct(&job.in_[0], <cnp.ndarray>a)
+    job.weight.data = job.mask.data = NULL
+    if mask is not None:
+        direct(&job.mask, <cnp.ndarray>mask)
+    job.scale = 1.0
+    job.value = job.value_stage = job.hess = NULL
+    run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
+    return fl_fold_sum(&fold)
+
+
+cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weight, mask, bint return_grad, grad,
+                             bint return_hess, hess):
+    """None: an operand leaves its domain, or nothing counts; the general path says what then."""
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
     cdef fl_elementwise_job job
     cdef fl_fold fold
-    cdef int k, predictions = table.losses[index].n_predictions
+    cdef double denominator
+    cdef int k, index = spec.index, predictions = table.losses[index].n_predictions
     cdef object value = None, second = None
+    if grad is not None and predictions != 1:
+        return None
     job.loss = index
     job.size = cnp.PyArray_SIZE(x)
     for k in range(len(operands)):
@@ -113,9 +183,12 @@ cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, 
     for k in range(len(params)):
         job.param[k] = params[k]
     job.weight.data = job.mask.data = job.grad_output.data = NULL
-    job.scale = 1.0 / <double>job.size if kind == MEAN else 1.0
+    if weight is not None:
+        direct(&job.weight, <cnp.ndarray>weight)
+    if mask is not None:
+        direct(&job.mask, <cnp.ndarray>mask)
     job.want = FL_VALUE
-    job.value = job.hess = NULL
+    job.value = job.value_stage = job.hess = NULL
     for k in range(FL_MAX_PREDICTIONS):
         job.grad[k] = NULL
         job.grad_acc[k].data = NULL
@@ -129,14 +202,29 @@ cdef object fast_elementwise(int index, tuple operands, tuple params, int kind, 
         if predictions == 2:
             second = empty_like(x)
             job.grad[1] = cnp.PyArray_DATA(<cnp.ndarray>second)
+    if return_hess:
+        hess = empty_like(x) if hess is None else hess
+        job.want |= FL_HESS
+        job.hess = cnp.PyArray_DATA(<cnp.ndarray>hess)
+    # From here on nothing is read from the arrays' shapes: another thread may change them.
+    denominator = <double>job.size if kind == MEAN else 1.0
+    if kind == MEAN and weight is not None and spec.weighted_mean:
+        denominator = total_of(table, weight, mask)
+    elif kind == MEAN and mask is not None:
+        denominator = total_of(table, mask, None)
+    if denominator == 0:
+        return None
+    job.scale = 1.0 / denominator
     run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
     if fold.total.bad >= 0:
         return None
     if kind != NONE:
-        value = float64(fl_fold_sum(&fold) / <double>job.size if kind == MEAN else fl_fold_sum(&fold))
+        value = float64(fl_fold_sum(&fold) / denominator)
     if not return_grad:
         return value
-    return value, (grad if predictions == 1 else (grad, second))
+    if predictions == 2:
+        grad = (grad, second)
+    return (value, grad, hess) if return_hess else (value, grad)
 
 
 cdef inline bint fits_int64(object x):

@@ -33,6 +33,7 @@ def run_elementwise(
     grads: tuple[_Array | None, ...] | None,
     grad_accs: tuple[NDArray[np.float64] | None, ...],
     hess: _Array | None = None,
+    value_acc: NDArray[np.float64] | None = None,
 ) -> tuple[float, int, int]: ...
 def run_rows(
     loss: str,
@@ -61,6 +62,8 @@ def elementwise(
     grad_output: Any,
     out: Any,
     grad_out: Any,
+    return_hess: Any = False,
+    hess_out: Any = None,
 ) -> Any: ...
 def cross_entropy(
     input: Any,

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
+from .reference import ctc as sequences
 from .reference import elementwise as definitions
 from .reference import margin, softmax
 
 if TYPE_CHECKING:
     from ._call import Job
+    from ._call_ctc import CtcJob
 
 
 def _float64(a: Array, shape: tuple[int, ...]) -> Array:
@@ -63,20 +65,25 @@ def elementwise(job: Job) -> tuple[float, int, int]:
     if bad >= 0:
         return 0.0, bad, operand
     grads: tuple[Array, ...] = ()
+    hess: Array | None = None
     if job.spec.name == "identity":
         value = operands[0]
     else:
         params = [_param(p, job.real) for p in job.params]
-        value, grads, _ = getattr(definitions, job.spec.name)(*operands, *params)
+        value, grads, hess = getattr(definitions, job.spec.name)(*operands, *params)
     weight = np.ones(()) if job.weight is None else job.weight.astype(np.float64)
     factor = weight if job.grad_output is None else weight * job.grad_output.astype(np.float64)
     with np.errstate(all="ignore"):
         value = np.where(counted, value * weight, 0.0)
         for to, g in zip(job.grads or (), grads, strict=False):
             _store(to, _sum_to(np.where(counted, g * factor * job.scale, 0.0), to.shape))
+        if job.hess is not None and hess is not None:
+            _store(job.hess, np.where(counted, hess * factor * job.scale, 0.0))
     if job.value is None:
         return _total(value), -1, 0
-    _store(job.value, value)
+    samples = value.size // max(job.value.size, 1)  # elements that a value is the mean of
+    with np.errstate(all="ignore"):
+        _store(job.value, _sum_to(value, job.value.shape) / max(samples, 1))
     return 0.0, -1, 0
 
 
@@ -144,3 +151,23 @@ def run_rows(
     if value is not None:
         _store(value, unreduced)
     return _total(unreduced), denominator, -1
+
+
+def ctc(job: CtcJob) -> float:
+    """As `_native.run_ctc`, labels having been checked."""
+    samples = range(job.log_probs.shape[1])
+    targets = [job.targets.of(n).astype(np.int64) for n in samples]
+    losses, grads = sequences.ctc(
+        job.log_probs.astype(np.float64), targets, job.input_lengths, job.blank, job.from_logits
+    )
+    if job.zero_infinity:
+        losses = np.where(np.isposinf(losses), 0.0, losses)
+    per_label = 1.0 / np.maximum(job.targets.lengths, 1) if job.per_label else np.ones(len(samples))
+    if job.grad is not None:
+        factor = job.scale * per_label
+        if job.grad_output is not None:
+            factor = factor * job.grad_output.astype(np.float64)
+        _store(job.grad, grads * factor[:, np.newaxis])
+    if job.value is not None:
+        _store(job.value, losses)
+    return _total(losses * per_label)

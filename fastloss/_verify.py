@@ -43,12 +43,12 @@ def verify(function: Callable[..., Any], *operands: Any, **options: Any) -> list
     ----------
     function : one of the losses of this package
     *operands, **options
-        As that loss takes them, without `return_grad`, `out` and `grad_out`.
+        As that loss takes them, without `return_grad`, `out`, `grad_out` and `hess_out`.
 
     Returns
     -------
     list of Difference
-        One entry for the value and one per gradient.
+        One entry for the value, one per gradient, and with `return_hess` one for the second derivative.
 
     Examples
     --------
@@ -56,13 +56,13 @@ def verify(function: Callable[..., Any], *operands: Any, **options: Any) -> list
     >>> [d.name for d in fl.verify(fl.huber_loss, [1.0, 5.0], [0.0, 0.0], delta=2.0)]
     ['value', 'grad[0]']
     """
-    refused = {"return_grad", "out", "grad_out"} & set(options)
+    refused = {"return_grad", "out", "grad_out", "hess_out"} & set(options)
     if refused:
         raise TypeError(f"verify sets {', '.join(sorted(refused))} itself")
     results = []
     for name in _config.BACKENDS:
         with _config.backend(name):  # type: ignore[arg-type]
-            value, grads = function(*operands, return_grad=True, **options)
-            results.append([value, *(grads if isinstance(grads, tuple) else (grads,))])
-    names = ["value", *(f"grad[{k}]" for k in range(len(results[0]) - 1))]
+            value, grads, *hess = function(*operands, return_grad=True, **options)
+            results.append([value, *(grads if isinstance(grads, tuple) else (grads,)), *hess])
+    names = ["value", *(f"grad[{k}]" for k in range(len(results[0]) - 1 - len(hess))), *(["hess"] if hess else [])]
     return [_compare(name, kernel, reference) for name, kernel, reference in zip(names, *results, strict=True)]

@@ -5,26 +5,57 @@ from __future__ import annotations
 
 from typing import Any
 
-from .elementwise import binary_cross_entropy_with_logits, gaussian_nll_loss, huber_loss, l1_loss, mse_loss
-from .margin import multi_margin_loss, multilabel_margin_loss
-from .softmax import cross_entropy
+from .binary import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multilabel_soft_margin_loss,
+    sigmoid_focal_loss,
+    soft_margin_loss,
+)
+from .ctc import (
+    ctc_loss,
+)
+from .likelihood import (
+    gaussian_nll_loss,
+)
+from .margin import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+)
+from .regression import (
+    huber_loss,
+    l1_loss,
+    mse_loss,
+)
+from .softmax import (
+    cross_entropy,
+)
 
 __all__ = [
+    "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CrossEntropyLoss",
     "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
     "HuberLoss",
     "L1Loss",
     "MSELoss",
+    "MarginRankingLoss",
     "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "SigmoidFocalLoss",
+    "SoftMarginLoss",
 ]
 
 
 class Criterion:
     """A loss with its options: ``criterion(input, target)``, ``criterion.value_and_grad(input, target)``.
 
-    Options of a single call (`mask`, `grad_output`, `out`, `grad_out`) are passed with it.
+    Options of a single call (`mask`, `grad_output`, `out`, `grad_out`, `hess_out`) are passed with it.
     """
 
     _function: Any
@@ -38,6 +69,15 @@ class Criterion:
     def value_and_grad(self, *operands: Any, **call: Any) -> Any:
         """The loss and its gradient, or tuple of gradients, with respect to the prediction operands."""
         return type(self)._function(*operands, return_grad=True, **self.options, **call)
+
+    def value_grad_hess(self, *operands: Any, **call: Any) -> Any:
+        """The loss, its gradient and its second derivative, where the function has `return_hess`."""
+        function = type(self)._function
+        if "return_hess" not in function.__kwdefaults__:
+            raise TypeError(
+                f"{type(self).__name__}: {function.__name__} gives no second derivative (it has no return_hess)"
+            )
+        return function(*operands, return_grad=True, return_hess=True, **self.options, **call)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -118,3 +158,68 @@ class MultiLabelMarginLoss(Criterion):
 
     def __init__(self, reduction: str = "mean", *, class_axis: int = 1) -> None:
         super().__init__(reduction=reduction, class_axis=class_axis)
+
+
+class CTCLoss(Criterion):
+    """`ctc_loss` with its options held; called with (log_probs, targets, input_lengths, target_lengths)."""
+
+    _function = staticmethod(ctc_loss)
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False, *, from_logits: bool = False
+    ) -> None:
+        super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity, from_logits=from_logits)
+
+
+class BCELoss(Criterion):
+    """`binary_cross_entropy` with its options held."""
+
+    _function = staticmethod(binary_cross_entropy)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
+class SoftMarginLoss(Criterion):
+    """`soft_margin_loss` with its options held."""
+
+    _function = staticmethod(soft_margin_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class MultiLabelSoftMarginLoss(Criterion):
+    """`multilabel_soft_margin_loss` with its options held."""
+
+    _function = staticmethod(multilabel_soft_margin_loss)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
+
+
+class HingeEmbeddingLoss(Criterion):
+    """`hinge_embedding_loss` with its options held."""
+
+    _function = staticmethod(hinge_embedding_loss)
+
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class MarginRankingLoss(Criterion):
+    """`margin_ranking_loss` with its options held; called with (input1, input2, target)."""
+
+    _function = staticmethod(margin_ranking_loss)
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class SigmoidFocalLoss(Criterion):
+    """`sigmoid_focal_loss` with its options held."""
+
+    _function = staticmethod(sigmoid_focal_loss)
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)

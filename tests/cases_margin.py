@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The margin losses' rows of the list of cases, as keywords of `cases.Case`, and how PyTorch takes their operands."""
+"""Cases of margin.py, and how PyTorch takes their operands."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-
-Shape = tuple[int, ...]
-Operands = dict[str, np.ndarray]
+from case import Case, Operands, Shape
 
 
 def _scores(rng: np.random.Generator, shape: Shape) -> tuple[np.ndarray, int, Shape]:
@@ -56,43 +54,45 @@ def _lists(rng: np.random.Generator, shape: Shape) -> Operands:
     return {**operands, "target": np.ascontiguousarray(np.moveaxis(lists, -1, axis))}
 
 
-ROWS: list[dict[str, Any]] = [
-    {"name": "multi-margin", "draw": _labels},
-    {"name": "multi-margin-weight", "draw": _labels_weighted},
-    {"name": "multi-margin-squares", "draw": _labels_weighted, "options": {"p": 2, "margin": 0.5}},
-]
-LISTS: list[dict[str, Any]] = [
-    {"name": "multilabel-margin", "draw": _lists},
-    {"name": "multilabel-margin-hot", "draw": _hot},
-]
-CASES: list[dict[str, Any]] = [
-    *(
-        {**row, "function": "multi_margin_loss", "criterion": "MultiMarginLoss", "kernel": "multi_margin", "rows": True}
-        for row in ROWS
-    ),
-    *(
-        {
-            **row,
-            "function": "multilabel_margin_loss",
-            "criterion": "MultiLabelMarginLoss",
-            "kernel": "multilabel_margin",
-            "rows": True,
-            "lists": True,
-        }
-        for row in LISTS
-    ),
-]
-
-
-def for_torch(operands: Operands) -> Operands:
-    """The same operands as PyTorch takes them: (N, C), with lists of indices that are -1 from their end on."""
-    x, target = operands["input"], operands["target"]
+def _rows_of(x: Any) -> Any:
+    """A tensor with the classes on axis 1 as (N, C)."""
     axis = 1 if x.ndim > 1 else 0
-    rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
-    if target.ndim < x.ndim:
-        return {**operands, "input": rows, "target": target.reshape(-1)}
-    target = np.moveaxis(target, axis, -1).reshape(rows.shape)
-    if target.dtype == bool:
-        target = lists_of(target)
-    ended = np.logical_or.accumulate(target < 0, axis=1)
-    return {**operands, "input": rows, "target": np.where(ended, -1, target)}
+    return x.movedim(axis, -1).reshape(-1, x.shape[axis])
+
+
+def _multi_margin(x: Any, target: Any, reduction: str = "mean", **options: Any) -> Any:
+    """PyTorch's loss, which takes (N, C) only."""
+    from torch.nn.functional import multi_margin_loss
+
+    value = multi_margin_loss(_rows_of(x), target.reshape(-1), reduction=reduction, **options)
+    return value.reshape(target.shape) if reduction == "none" else value
+
+
+def _multilabel_margin(x: Any, target: Any, reduction: str = "mean") -> Any:
+    """PyTorch's loss, which takes (N, C) only, of lists that are -1 from their end on."""
+    import torch
+
+    lists = _rows_of(target).numpy()
+    lists = lists_of(lists) if lists.dtype == bool else lists
+    lists = np.where(np.logical_or.accumulate(lists < 0, axis=1), -1, lists)
+    value = torch.nn.functional.multilabel_margin_loss(_rows_of(x), torch.tensor(lists), reduction=reduction)
+    return value.reshape((*x.shape[:1], *x.shape[2:]) if x.ndim > 1 else ()) if reduction == "none" else value
+
+
+def _case(name: str, draw: Any, options: dict[str, Any] | None = None) -> Case:
+    kernel = name.split("-")[0] + "_margin"
+    criterion, peer = {
+        "multi_margin": ("MultiMarginLoss", _multi_margin),
+        "multilabel_margin": ("MultiLabelMarginLoss", _multilabel_margin),
+    }[kernel]
+    lists = kernel == "multilabel_margin"
+    return Case(name, f"{kernel}_loss", criterion, kernel, draw, options or {}, rows=True, lists=lists, peer=peer)
+
+
+CASES = [
+    _case("multi-margin", _labels),
+    _case("multi-margin-weight", _labels_weighted),
+    _case("multi-margin-squares", _labels_weighted, {"p": 2, "margin": 0.5}),
+    _case("multilabel-margin", _lists),
+    _case("multilabel-margin-hot", _hot),
+]

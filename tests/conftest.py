@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 # Tests are imported by path (see pyproject.toml), so that the checkout stays off sys.path; this folder alone is put on
 # it, for the modules that tests share.
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("cases", "exact")
+pytest.register_assert_rewrite("case", "cases", "exact")
 
 # The same examples in every run: a failure in CI is a failure here. HYPOTHESIS_PROFILE=deep searches on.
 settings.register_profile(

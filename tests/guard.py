@@ -164,7 +164,7 @@ def fenced_call(case: Case, yard: Yard, operands: Operands, extra: dict[str, Any
     work = result_type(operands)
     grads = tuple(yard.output(f"grad_{name}", operands[name].shape, work) for name in case.predictions)
     if reduction == "none":
-        options["out"] = yard.output("out", case.loss_shape(operands["input"].shape), work)
+        options["out"] = yard.output("out", case.loss_shape(operands[case.first].shape), work)
     if not extra:
         case.call(inside, reduction=reduction)
     return case.gradients(inside, reduction=reduction, grad_out=grads if len(grads) > 1 else grads[0], **options)

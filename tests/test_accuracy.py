@@ -15,7 +15,8 @@ import pytest
 pytest.importorskip("mpmath", reason="exact results need mpmath")
 
 from cases import CASES, KERNELS, REDUCTIONS
-from exact import KINDS, LIMIT_ULP, excess, sample
+from draw import KINDS
+from exact import LIMIT_ULP, excess, sample
 
 import fastloss as fl
 

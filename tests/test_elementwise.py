@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import warnings
 
 import numpy as np
@@ -58,9 +60,7 @@ def test_grad_output_multiplies_the_gradient(case, reduction, kind, rng):
     value, grads = case.gradients(operands, reduction=reduction, grad_output=g)
     plain_value, plain = case.gradients(operands, reduction=reduction)
     assert bits(value) == bits(plain_value)
-    everywhere = np.broadcast_to(g, unreduced)
-    if case.rows:
-        everywhere = np.expand_dims(everywhere, 1)
+    everywhere = case.spread(np.broadcast_to(g, unreduced))
     for name, grad, reference in zip(case.predictions, grads, plain, strict=True):
         if operands[name].shape == shape:
             assert_close(grad, reference * everywhere, np.float64)
@@ -79,11 +79,11 @@ def test_mask_leaves_positions_out(case, reduction, rng):
     operands = case.operands(shape)
     unreduced = case.loss_shape(shape)
     mask = rng.random(unreduced) < 0.6
-    everywhere = np.broadcast_to(np.expand_dims(mask, 1), shape) if case.rows else mask
-    operands["input"] = np.where(everywhere, operands["input"], np.nan)
+    everywhere = np.broadcast_to(case.spread(mask), shape)
+    operands[case.first] = np.where(everywhere, operands[case.first], np.nan)
     value, grads = case.gradients(operands, reduction=reduction, mask=mask)
 
-    clean = {**operands, "input": np.where(everywhere, operands["input"], 0.0)}
+    clean = {**operands, case.first: np.where(everywhere, operands[case.first], 0.0)}
     values, full = case.gradients(clean, reduction="none", grad_output=mask.astype(np.float64))
     total = np.where(mask, values, 0.0)
     if reduction == "none":
@@ -144,7 +144,7 @@ def test_empty(case, shape):
 
 @all_cases
 def test_zero_dimensional_results_are_scalars(case):
-    operands = case.operands((5,) if case.rows else (), np.float32)
+    operands = case.operands(case.smallest, np.float32)
     value, grads = case.gradients(operands, reduction="none")
     assert type(value) is np.float32
     assert [np.shape(g) for g in grads] == [operands[name].shape for name in case.predictions]
@@ -282,3 +282,34 @@ def test_mixed_precision_is_computed_in_the_widest(case):
     widened = {k: v.astype(np.float64) for k, v in operands.items()}
     value = case.call(mixed, reduction="none")
     assert value.dtype == np.float64 and bits(value) == bits(case.call(widened, reduction="none"))
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("target", [None, bool, np.uint8, np.int32])
+def test_the_fast_path_has_the_bits_of_the_general_one(case, dtype, target, rng):
+    """With weights, masks and integers of the input's shape; grad_output=1 takes the general path."""
+    shape = (100, 50)
+    drawn = {k: a for k, a in case.operands(shape, dtype).items() if k != "weight"}
+    operands = {k: np.broadcast_to(a, shape).copy() for k, a in drawn.items()}
+    if target is not None:
+        operands["target"] = rng.integers(0, 2, shape).astype(target)
+    weights = [{}]
+    if "weight" in inspect.signature(getattr(fl, case.function)).parameters:
+        weights += [{"weight": rng.integers(0, 9, shape).astype(dtype)}, {"weight": rng.integers(0, 9, shape)}]
+    for weight, mask, reduction in itertools.product(weights, (None, rng.random(shape) < 0.8), REDUCTIONS):
+        options = {"reduction": reduction, "mask": mask}
+        fast = case.gradients({**operands, **weight}, **options)
+        general = case.gradients({**operands, **weight}, **options, grad_output=1.0)
+        assert bits(fast) == bits(general) and fast[1][0].dtype == dtype
+
+
+@pytest.mark.parametrize("general", [False, True])
+def test_weights_and_masks_that_share_memory_with_an_output_are_refused(general):
+    x, y, w = np.ones((3, 40))
+    options = {"return_grad": True, "grad_output": 1.0 if general else None}
+    with pytest.raises(ValueError, match="grad_out overlaps"):
+        fl.mse_loss(x, y, w, grad_out=w, **options)
+    mask = w.view(bool)[:40]
+    with pytest.raises(ValueError, match="grad_out overlaps"):
+        fl.mse_loss(x, y, mask=mask, grad_out=w, **options)

@@ -47,7 +47,7 @@ def test_each_coordinate(case, reduction, shape):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_mask_and_class_weights_in_the_denominator(case, reduction, rng):
     operands = smooth(case, (4, 3, 2), seed=4)
-    mask = rng.random((4, 2) if case.rows else (4, 3, 2)) < 0.7
+    mask = rng.random(case.loss_shape((4, 3, 2))) < 0.7
     _, grads = case.gradients(operands, reduction=reduction, mask=mask)
     for name, grad in zip(case.predictions, grads, strict=True):
         slope = central_differences(case, operands, name, reduction=reduction, mask=mask)

@@ -28,6 +28,8 @@ CALLS = {
     "long rows": lambda: fl.cross_entropy(many(half, 2**20, 2**20), many(0, 2**20)),
     "short rows": lambda: fl.cross_entropy(many(half, 2**36, 10), many(0, 2**36)),
     "inner axis": lambda: fl.cross_entropy(many(half, 2**12, 2**20, 2**8), many(0, 2**12, 2**8)),
+    "sequences": lambda: fl.ctc_loss(many(half, 2**12, 2**20, 2**6), many(1, 2**20, 9), many(2**12, 2**20),
+                                     many(9, 2**20), from_logits=True),
 }
 x = np.ones(2**20, np.float32)
 fl.set_num_threads(int(sys.argv[2]))
@@ -62,7 +64,15 @@ def latency(kind: str, threads: int) -> float:
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 @pytest.mark.parametrize(
     ("kind", "threads"),
-    [("elementwise", 1), ("weights", 2), ("mask", 2), ("long rows", 2), ("short rows", 1), ("inner axis", 2)],
+    [
+        ("elementwise", 1),
+        ("weights", 2),
+        ("mask", 2),
+        ("long rows", 2),
+        ("short rows", 1),
+        ("inner axis", 2),
+        ("sequences", 2),
+    ],
 )
 def test_ctrl_c_ends_a_long_call_within_a_second(kind, threads):
     """The best of three: another process may hold the processors for a while."""

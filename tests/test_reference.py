@@ -92,7 +92,7 @@ def test_elementwise_definitions(case, kind, rng):
     value, grads, _ = getattr(elementwise, case.kernel)(*operands.values(), *params)
     with mpmath.workdps(DIGITS):
         for i in range(150):
-            exact, slack = exact_element(case, list(operands.values()), params, i)
+            exact, slack = exact_element(case, operands, params, i)
             for actual, expected, moved in zip((value, *grads), exact, slack, strict=True):
                 assert abs(mpmath.mpf(float(actual[i])) - expected) <= 2e-15 * abs(expected) + 8 * moved + 1e-323
 

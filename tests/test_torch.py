@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from case import POSITIONAL
 from cases import CASES, REDUCTIONS, shapes_of
 
 import fastloss as fl
@@ -69,9 +70,7 @@ def test_bce_weights(weighted, pos, rng):
     assert_agrees(fl.binary_cross_entropy_with_logits(x, y, **options), expected)
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if not c.rows or c.kernel == "cross_entropy"], ids=lambda c: c.name
-)  # of the others PyTorch takes (N, C) only
+@each_case
 def test_grad_output_is_what_backward_is_given(case, rng):
     shape = (6, 5, 4)
     operands = case.operands(shape)
@@ -81,8 +80,8 @@ def test_grad_output_is_what_backward_is_given(case, rng):
     if "weight" in tensors and not case.rows:
         tensors["weight"] = tensors["weight"].broadcast_to(shape)
     leaves = [tensors[name] for name in case.predictions]
-    arguments = [tensors.pop(k) for k in ("input", "target", "var") if k in tensors]
-    loss = getattr(torch.nn.functional, case.function)(*arguments, **tensors, reduction="none", **case.options)
+    arguments = [tensors.pop(k) for k in POSITIONAL if k in tensors]
+    loss = case.torch_function()(*arguments, **tensors, reduction="none", **case.options)
     loss.backward(torch.tensor(g))
     for grad, leaf in zip(grads, leaves, strict=True):
         assert_agrees(grad, leaf.grad)

@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from cases import KERNELS, Case  # noqa: E402
-from exact import KINDS, LIMIT_ULP, excess, sample  # noqa: E402
+from draw import KINDS  # noqa: E402
+from exact import LIMIT_ULP, excess, sample  # noqa: E402
 
 import fastloss as fl  # noqa: E402
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Write the stubs of the loss functions from their signatures, with overloads on `reduction` and `return_grad`.
+"""Write the stubs of the loss functions from their signatures, with overloads on `reduction`,
+`return_grad` and, where there is one, `return_hess`.
 
-``python tools/stubs.py`` writes the .pyi beside each module of losses; ``--check`` only tells, by exit
+``python tools/stubs.py`` writes the .pyi beside each module of MODULES; ``--check`` only tells, by exit
 status 1, that they are stale. Parameters are read from the source files, so nothing has to be built or installed.
 """
 
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["elementwise", "margin", "softmax"]
+MODULES = ["binary", "ctc", "likelihood", "margin", "regression", "softmax"]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.
@@ -27,13 +28,15 @@ _Array: TypeAlias = NDArray[np.floating[Any]] | Any
 __all__ = {names}
 
 """
-# reduction, return_grad -> value; the last one takes what is not known before the call.
+# reduction, return_grad, return_hess -> value; the last one takes what is not known before the call.
 OVERLOADS = [
-    ('Literal["mean", "sum"]', "Literal[False]", "np.float64"),
-    ('Literal["none"]', "Literal[False]", "_Array"),
-    ('Literal["mean", "sum"]', "Literal[True]", "tuple[np.float64, {grad}]"),
-    ('Literal["none"]', "Literal[True]", "tuple[_Array, {grad}]"),
-    ("str", "bool", "Any"),
+    ('Literal["mean", "sum"]', "Literal[False]", "Literal[False]", "np.float64"),
+    ('Literal["none"]', "Literal[False]", "Literal[False]", "_Array"),
+    ('Literal["mean", "sum"]', "Literal[True]", "Literal[False]", "tuple[np.float64, {grad}]"),
+    ('Literal["none"]', "Literal[True]", "Literal[False]", "tuple[_Array, {grad}]"),
+    ('Literal["mean", "sum"]', "Literal[True]", "Literal[True]", "tuple[np.float64, {grad}, _Array]"),
+    ('Literal["none"]', "Literal[True]", "Literal[True]", "tuple[_Array, {grad}, _Array]"),
+    ("str", "bool", "bool", "Any"),
 ]
 
 
@@ -46,18 +49,17 @@ def predictions(function):
 def parameter(argument, default, grad, narrowed):
     """One parameter; where the source says Any, it is an array, given or, with the default None, optional."""
     annotation = narrowed or ast.unparse(argument.annotation)
-    if argument.arg in ("out", "grad_out"):
-        annotation = ("NDArray[Any] | None", f"{grad.replace('_Array', 'NDArray[Any]')} | None")[argument.arg != "out"]
+    if argument.arg in ("out", "grad_out", "hess_out"):
+        annotation = f"{grad if argument.arg == 'grad_out' else '_Array'} | None".replace("_Array", "NDArray[Any]")
     elif annotation == "Any":
         annotation = "ArrayLike" if default is None else "ArrayLike | None"
     text = f"{argument.arg}: {annotation}"
     return text if default is None else f"{text} = {ast.unparse(default)}"
 
 
-def signature(function, reduction, return_grad, grad):
-    """The parameter list with the two options that decide the result narrowed, and required where not the default."""
-    narrowed = {"reduction": reduction, "return_grad": return_grad}
-    required = {"reduction": "none" in reduction, "return_grad": "True" in return_grad}
+def signature(function, narrowed, grad):
+    """The parameter list with the options that decide the result narrowed, and required where not the default."""
+    required = {name: "none" in literal or "True" in literal for name, literal in narrowed.items()}
     args = function.args
     defaults = [None] * (len(args.args) - len(args.defaults)) + args.defaults
     positional = [parameter(a, d, grad, None) for a, d in zip(args.args, defaults, strict=True)]
@@ -65,25 +67,43 @@ def signature(function, reduction, return_grad, grad):
         parameter(a, None if required.get(a.arg) else d, grad, narrowed.get(a.arg))
         for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)
     ]
-    return ",\n    ".join([*positional, "*", *keyword])
+    return ",\n    ".join([*positional, *["*"] * bool(keyword), *keyword])
+
+
+def reduces(function):
+    """Whether it is a loss, whose result depends on the options of OVERLOADS."""
+    return any(a.arg == "reduction" for a in function.args.kwonlyargs)
 
 
 def public_names(tree):
-    """The module's __all__ as text."""
+    """The module's __all__."""
     assigned = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
-    return ast.unparse(assigned[0].value)
+    return ast.literal_eval(assigned[0].value)
+
+
+def listed(names):
+    """A list as the formatter writes it."""
+    line = f"[{', '.join(map(repr, names))}]"
+    return line if len(line) <= 110 else "[\n" + "".join(f"    {name!r},\n" for name in names) + "]"
 
 
 def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    parts = [HEADER.format(module=module, names=public_names(tree))]
+    names = public_names(tree)
+    parts = [HEADER.format(module=module, names=listed(names))]
     for function in tree.body:
-        if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
+        if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
+            parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
+        elif isinstance(function, ast.FunctionDef) and function.name in names:
             n = predictions(function)
             grad = "_Array" if n == 1 else f"tuple[{', '.join(['_Array'] * n)}]"
-            for reduction, return_grad, result in OVERLOADS:
-                parameters = signature(function, reduction, return_grad, grad)
+            has_hess = any(a.arg == "return_hess" for a in function.args.kwonlyargs)
+            for reduction, return_grad, return_hess, result in OVERLOADS:
+                if "True" in return_hess and not has_hess:
+                    continue
+                narrowed = {"reduction": reduction, "return_grad": return_grad, "return_hess": return_hess}
+                parameters = signature(function, narrowed, grad)
                 result = result.format(grad=grad)
                 parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
     return "".join(parts).replace("'", '"')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Written by tools/stubs.py from elementwise.py; not to be edited.
+# Written by tools/stubs.py from regression.py; not to be edited.
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 # An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
 _Array: TypeAlias = NDArray[np.floating[Any]] | Any
 
-__all__ = ["binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "l1_loss", "mse_loss"]
+__all__ = ["huber_loss", "l1_loss", "mse_loss"]
 
 @overload
 def l1_loss(
@@ -84,9 +84,11 @@ def mse_loss(
     reduction: Literal["mean", "sum"] = "mean",
     mask: ArrayLike | None = None,
     return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> np.float64: ...
 @overload
 def mse_loss(
@@ -97,9 +99,11 @@ def mse_loss(
     reduction: Literal["none"],
     mask: ArrayLike | None = None,
     return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> _Array: ...
 @overload
 def mse_loss(
@@ -110,9 +114,11 @@ def mse_loss(
     reduction: Literal["mean", "sum"] = "mean",
     mask: ArrayLike | None = None,
     return_grad: Literal[True],
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> tuple[np.float64, _Array]: ...
 @overload
 def mse_loss(
@@ -123,10 +129,42 @@ def mse_loss(
     reduction: Literal["none"],
     mask: ArrayLike | None = None,
     return_grad: Literal[True],
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> tuple[_Array, _Array]: ...
+@overload
+def mse_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[np.float64, _Array, _Array]: ...
+@overload
+def mse_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[_Array, _Array, _Array]: ...
 @overload
 def mse_loss(
     input: ArrayLike,
@@ -136,9 +174,11 @@ def mse_loss(
     reduction: str = "mean",
     mask: ArrayLike | None = None,
     return_grad: bool = False,
+    return_hess: bool = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> Any: ...
 @overload
 def huber_loss(
@@ -150,9 +190,11 @@ def huber_loss(
     reduction: Literal["mean", "sum"] = "mean",
     mask: ArrayLike | None = None,
     return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> np.float64: ...
 @overload
 def huber_loss(
@@ -164,9 +206,11 @@ def huber_loss(
     reduction: Literal["none"],
     mask: ArrayLike | None = None,
     return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> _Array: ...
 @overload
 def huber_loss(
@@ -178,9 +222,11 @@ def huber_loss(
     reduction: Literal["mean", "sum"] = "mean",
     mask: ArrayLike | None = None,
     return_grad: Literal[True],
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> tuple[np.float64, _Array]: ...
 @overload
 def huber_loss(
@@ -192,10 +238,44 @@ def huber_loss(
     reduction: Literal["none"],
     mask: ArrayLike | None = None,
     return_grad: Literal[True],
+    return_hess: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> tuple[_Array, _Array]: ...
+@overload
+def huber_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    delta: float = 1.0,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[np.float64, _Array, _Array]: ...
+@overload
+def huber_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    delta: float = 1.0,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[_Array, _Array, _Array]: ...
 @overload
 def huber_loss(
     input: ArrayLike,
@@ -206,152 +286,9 @@ def huber_loss(
     reduction: str = "mean",
     mask: ArrayLike | None = None,
     return_grad: bool = False,
+    return_hess: bool = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
-) -> Any: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> np.float64: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> _Array: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> tuple[np.float64, _Array]: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> tuple[_Array, _Array]: ...
-@overload
-def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: bool = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: NDArray[Any] | None = None,
-) -> Any: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> np.float64: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[False] = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> _Array: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["mean", "sum"] = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> tuple[np.float64, tuple[_Array, _Array]]: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: Literal["none"],
-    mask: ArrayLike | None = None,
-    return_grad: Literal[True],
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> tuple[_Array, tuple[_Array, _Array]]: ...
-@overload
-def gaussian_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike,
-    *,
-    full: bool = False,
-    eps: float = 1e-06,
-    reduction: str = "mean",
-    mask: ArrayLike | None = None,
-    return_grad: bool = False,
-    grad_output: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    hess_out: NDArray[Any] | None = None,
 ) -> Any: ...

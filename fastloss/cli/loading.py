@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays and options of a loss, from files and flags."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import zipfile
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..columns import Member, keys_of
+from .losses import Loss
+from .parsing import flag
+from .refusal import Refusal, reason
+
+TEXT_KEYS = ("transcripts", "text", "texts", "names")
+NPY_MAGIC, NPZ_MAGIC = b"\x93NUMPY", b"PK"
+
+
+@dataclass
+class Part:
+    """One file, or the arrays of the flags alone."""
+
+    path: str | None
+    arguments: dict[str, Any]  # of the loss, `reduction` aside; arrays of files are not read yet
+    text: np.ndarray | None = None  # of each sample, if the file has it
+    samples: int = 0  # known once it is evaluated
+
+
+@dataclass
+class Inputs:
+    """What one evaluation works on."""
+
+    parts: list[Part]
+    reduction: str = "mean"
+    notes: list[str] = field(default_factory=list)  # for stderr
+
+
+def check_magic(path: str, magic: bytes, otherwise: str) -> None:
+    """Refuse what is not a .npy or .npz file by its first bytes: NumPy's own message would be about pickles."""
+    try:
+        with open(path, "rb") as file:
+            start, pipe = file.read(6), not file.seekable()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise Refusal(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if pipe:
+        raise Refusal(f"{path} is a pipe: expected a file, which can be read in any order")
+    if not start.startswith(magic):
+        hint = otherwise if start.startswith((NPY_MAGIC, NPZ_MAGIC)) else ""
+        raise Refusal(f"{path} is not a {'.npy' if magic == NPY_MAGIC else '.npz'} file{hint}")
+
+
+def load_npy(path: str, name: str) -> np.ndarray:
+    """A .npy file, mapped and not read, so that arrays beyond memory work."""
+    check_magic(path, NPY_MAGIC, f" but a .npz file; give it without {flag(name)}")
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+    except Exception as error:  # a hostile header can make NumPy raise nearly anything
+        raise Refusal(f"{path} cannot be read as an array: {reason(error)}") from None
+
+
+def open_npz(path: str, stack: contextlib.ExitStack) -> zipfile.ZipFile:
+    """The archive, which `stack` will close."""
+    check_magic(path, NPZ_MAGIC, " but a .npy file; give it as --input or another array")
+    try:
+        # zipfile leaves a file open that it opened itself and found damaged.
+        return stack.enter_context(zipfile.ZipFile(stack.enter_context(open(path, "rb"))))
+    except Exception as error:  # zipfile has many
+        raise Refusal(f"{path} cannot be read: {reason(error)}") from None
+
+
+def read_member(archive: zipfile.ZipFile, path: str, key: str) -> Member:
+    try:
+        return Member(archive, key)
+    except ValueError as error:
+        raise Refusal(f"{path}: {reason(error)}") from None
+
+
+def load_inputs(loss: Loss, options: argparse.Namespace, stack: contextlib.ExitStack) -> Inputs:
+    """Arrays and options of a loss from the command line and, where that is silent, from the .npz files."""
+    given = {n: v for n, v in vars(options).items() if n in loss.parameters}
+    flags = {n: load_npy(v, n) if loss.is_array(n) and isinstance(v, str) else v for n, v in given.items()}
+    inputs = Inputs([])
+    reductions = set()
+    for path in options.files or [None]:
+        part, keys = load_part(loss, path, flags, inputs.notes, stack)
+        inputs.notes += likely_typos(loss, path, keys, part.arguments)
+        check_complete(loss, path, keys, part.arguments)
+        reductions.add(chosen_reduction(part.arguments.pop("reduction", None), loss.parameters["reduction"].default))
+        inputs.parts.append(part)
+    if len(reductions) > 1:
+        raise Refusal(f"the files ask for different reductions ({', '.join(sorted(reductions))}): give --reduction")
+    inputs.reduction = reductions.pop()
+    return inputs
+
+
+def load_part(
+    loss: Loss, path: str | None, flags: dict[str, Any], notes: list[str], stack: contextlib.ExitStack
+) -> tuple[Part, list[str]]:
+    """One file's arguments below the flags', and the names of its members."""
+    part = Part(path, dict(flags))
+    if path is None:
+        return part, []
+    archive = open_npz(path, stack)
+    keys = keys_of(archive)
+    for key in keys:
+        if key in loss.parameters and key not in flags:
+            member = read_member(archive, path, key)
+            part.arguments[key] = member if loss.is_array(key) and member.shape else plain_option(loss, path, member)
+    part.text = read_text(archive, path, set(keys) - set(loss.parameters), notes)
+    return part, keys
+
+
+def plain_option(loss: Loss, path: str, member: Member) -> Any:
+    """An option (say `delta`) or a number that stands in the file: a 0-d array."""
+    if member.shape:
+        key = member.key
+        raise Refusal(f"{path}: member {key!r}: expected a 0-d array for this option, got shape {member.shape}")
+    value = read_whole(path, member)
+    return value if loss.is_array(member.key) else value.item()
+
+
+def read_whole(path: str, member: Member) -> np.ndarray:
+    try:
+        return member.whole()
+    except ValueError as error:
+        raise Refusal(f"{path}: {reason(error)}") from None
+
+
+def read_text(archive: zipfile.ZipFile, path: str, keys: Collection[str], notes: list[str]) -> np.ndarray | None:
+    """The first 1-D array of strings under a key for texts. One that cannot be read is no reason to refuse the rest."""
+    for key in TEXT_KEYS:
+        try:
+            member = read_member(archive, path, key) if key in keys else None
+            if member is not None and member.dtype.kind in "US" and len(member.shape) == 1:
+                return read_whole(path, member)
+        except Refusal as refusal:
+            notes.append(f"note: {refusal}; the samples have no text")
+    return None
+
+
+def likely_typos(loss: Loss, path: str | None, keys: Iterable[str], arguments: Collection[str]) -> list[str]:
+    """Notes on members that are ignored but look like an argument that was not given: `weights`, `masks`."""
+    absent = [n for n in loss.parameters if n not in arguments]
+    pairs = {k: difflib.get_close_matches(k, absent, n=1, cutoff=0.8) for k in keys if k not in loss.parameters}
+    ignored = f"is not an argument of {loss.name} and is ignored"
+    return [f"note: {path}: {key!r} {ignored}; did you mean {close[0]!r}?" for key, close in pairs.items() if close]
+
+
+def check_complete(loss: Loss, path: str | None, keys: Collection[str], arguments: Collection[str]) -> None:
+    missing = [n for n in loss.required if n not in arguments]
+    if not missing:
+        return
+    flags = " ".join(f"{flag(n)} {n}.npy" for n in missing)
+    if path is None:
+        raise Refusal(f"{loss.name} needs {', '.join(missing)}: give a FILE.npz that holds them, or {flags}")
+    names, held = " and no ".join(map(repr, missing)), ", ".join(sorted(keys)) or "nothing"
+    raise Refusal(f"{path} has no {names}, which {loss.name} needs (it holds {held}); or give {flags}")
+
+
+def chosen_reduction(given: Any, default: str) -> str:
+    """The function judges the name later; but "none" has no value to report, and is what the samples show anyway."""
+    if given == "none":
+        raise Refusal("reduction 'none' has no single value: expected 'mean' or 'sum'")
+    chosen = default if given is None else str(given)
+    return "mean" if chosen == "none" else chosen

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: parsers whose flags come from the losses' signatures."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import fastloss as fl
+
+from .losses import Loss, find_losses
+from .refusal import Refusal
+
+# Instead of the docstrings' words, which speak of gradients and unreduced results.
+OWN_NOTES = {"mask": "bools; False leaves a position out of everything", "reduction": 'of the value: "mean" or "sum"'}
+EVAL_USAGE = "fastloss eval LOSS [FILE.npz ...] [options]"
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but an error is a `Refusal` and abbreviated options are refused."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **keywords)
+
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(f"{message} (see {self.prog} --help)")
+
+    def parse_strictly(self, argv: Sequence[str]) -> argparse.Namespace:
+        options, unknown = self.parse_known_args(argv)
+        if unknown:
+            # An unknown flag's value may have been taken for FILE, so the flag is what to name, not what is left over.
+            word = next((word for word in unknown if word.startswith("-")), unknown[0])
+            if not word.startswith("-"):
+                raise Refusal(f"unexpected argument {word!r} (see {self.prog} --help)")
+            name = word.partition("=")[0]
+            hint = did_you_mean(name, self._option_string_actions)
+            raise Refusal(f"unknown option {name}{hint} (see {self.prog} --help)")
+        return options
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean ...?"`` or nothing. Case, dashes and underscores do not count."""
+
+    def plain(text: str) -> str:
+        return "".join(c for c in text.lower() if c.isalnum())
+
+    names = {plain(name): name for name in known}
+    close = difflib.get_close_matches(plain(word), names, n=2, cutoff=0.6)
+    close = close or [name for name in names if plain(word) and plain(word) in name][:2]
+    return f"; did you mean {' or '.join(names[name] for name in close)}?" if close else ""
+
+
+def number(text: str) -> int | float:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+
+
+def number_or_path(text: str) -> int | float | str:
+    """A number if it reads as one; write ``./10`` for a file of that name."""
+    with contextlib.suppress(argparse.ArgumentTypeError):
+        return number(text)
+    return text
+
+
+def count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 0, got {text!r}")
+    return int(text)
+
+
+def add_flag(group: argparse._ActionsContainer, loss: Loss, name: str, note: str) -> None:
+    """The flag of one parameter; its type is that of its default. Flags not given leave no trace in the namespace."""
+    default = loss.parameters[name].default
+    keywords: dict[str, Any] = {"metavar": "NAME"}
+    if loss.is_array(name):
+        keywords = {"type": number_or_path, "metavar": "FILE.npy"}
+    elif isinstance(default, bool):
+        keywords = {"action": argparse.BooleanOptionalAction}
+    elif isinstance(default, (int, float)):
+        keywords = {"type": number, "metavar": "NUMBER"}
+    if not loss.is_array(name):
+        note = f"{note} (default {default})".strip()
+    group.add_argument(flag(name), dest=name, default=argparse.SUPPRESS, help=note.replace("%", "%%"), **keywords)
+
+
+def loss_parser(loss: Loss) -> Parser:
+    """Parser of what follows ``fastloss eval LOSS``. The namespace has
+    `files`, `as_json`, `top`, `quiet`, `per_sample` and the loss's own."""
+    prog = f"fastloss eval {loss.name}"
+    arrays = " ".join(f"{flag(n)} {n}.npy" for n in loss.required)
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog} [FILE.npz ...] [options]",
+        description=loss.title,
+        epilog=f"examples:\n  {prog} FILE.npz        (its members are named {', '.join(loss.required)})\n"
+        f"  {prog} {arrays} --json\n\n"
+        "An array is a .npy file, or a number where the loss takes one, and goes before FILE's member of that name.",
+    )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE.npz",
+        help="arrays whose keys are the argument names; several: one data set",
+    )
+    parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar (it shows on a terminal only)")
+    parser.add_argument("--per-sample", dest="per_sample", metavar="OUT.npy", help="write the loss of every sample")
+    group = parser.add_argument_group(f"arguments of {loss.name}")
+    notes = loss.notes() | OWN_NOTES
+    for name in loss.parameters:
+        add_flag(group, loss, name, notes.get(name, ""))
+    return parser
+
+
+def top_parser() -> Parser:
+    parser = Parser(
+        prog="fastloss",
+        usage="fastloss [--version] COMMAND ...",
+        description="Loss functions on NumPy arrays.\n\ncommands:\n"
+        f"  eval LOSS   evaluate a loss on arrays in files: {EVAL_USAGE}\n"
+        "  info        instruction sets, threads and versions of this installation",
+        epilog=loss_list(),
+    )
+    parser.add_argument("--version", action="version", version=f"fastloss {fl.__version__}")
+    return parser
+
+
+def eval_parser() -> Parser:
+    what = "Evaluate a loss on arrays in files: its value, its distribution over samples, the worst samples."
+    return Parser(prog="fastloss eval", usage=EVAL_USAGE, description=what, epilog=loss_list())
+
+
+def loss_list() -> str:
+    losses = find_losses().values()
+    width = max((len(loss.name) for loss in losses), default=0)
+    lines = [f"  {loss.name:{width}}  {loss.title}".rstrip() for loss in losses]
+    return "\n".join(["losses:", *lines, "", "fastloss eval LOSS --help shows a loss's options."])

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arguments of a loss that are read in chunks of samples: arrays, memory maps, members of .npz files."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+
+from ._arrays import Array
+
+WHOLE_LIMIT = 1 << 30  # bytes of a member that cannot be read in the order of its samples
+
+
+class ArrayColumn:
+    """An array or memory map, cut along `axis`."""
+
+    def __init__(self, array: Array, axis: int) -> None:
+        self.array, self.axis = array, axis
+
+    def read(self, first: int, last: int) -> Array:
+        """Samples [first, last)."""
+        return self.array[(slice(None),) * self.axis + (slice(first, last),)]
+
+    @property
+    def sample_bytes(self) -> float:
+        return self.array.nbytes / max(1, self.array.shape[self.axis])
+
+
+class Member:
+    """One array of a .npz file. Nothing is read but its header until it is asked for; the size that the header declares
+    is held against the directory of the archive, and what comes against both, so that no lie costs memory."""
+
+    def __init__(self, archive: zipfile.ZipFile, key: str) -> None:
+        self.archive, self.key = archive, key
+        with self.named():
+            self.info = archive.getinfo(key if key in archive.namelist() else f"{key}.npy")
+            self.open().close()
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Whatever zlib, zipfile and NumPy make of damaged files becomes a ValueError that names the member."""
+        try:
+            yield
+        except Exception as error:
+            raise ValueError(f"member {self.key!r} cannot be read: {str(error) or type(error).__name__}") from None
+
+    def open(self) -> IO[bytes]:
+        """The member's stream, behind its header."""
+        stream = self.archive.open(self.info)
+        try:
+            version = np.lib.format.read_magic(stream)
+        except ValueError:
+            raise ValueError("it is not an array") from None
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"version {version} of the .npy format is not supported")
+        self.shape, self.fortran, self.dtype = readers[version](stream)
+        if self.dtype.hasobject:
+            raise ValueError("it holds Python objects, which are never unpickled")
+        if any(n < 0 for n in self.shape):
+            raise ValueError(f"its header declares the shape {self.shape}")
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+        held = self.info.file_size - stream.tell()
+        if self.nbytes != held:
+            raise ValueError(f"its header declares {self.nbytes} bytes, the archive {held}")
+        return stream
+
+    def whole(self) -> Array:
+        """All of it."""
+        if self.nbytes > WHOLE_LIMIT:
+            raise ValueError(
+                f"it has {self.nbytes} bytes that cannot be read in chunks: save it as .npy, which is mapped"
+            )
+        with self.named(), self.open() as stream:
+            flat = np.frombuffer(_exactly(stream, self.nbytes), self.dtype)
+            _check_end(stream)
+        return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+
+class MemberColumn:
+    """A member in C order, cut along axis 0: its bytes come in the order in which they are wanted."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.stream: IO[bytes] | None = None
+        self.at = 0
+
+    def read(self, first: int, last: int) -> Array:
+        """Samples [first, last); each call goes on where the one before ended, or starts anew at 0."""
+        with self.member.named():
+            return self._read(first, last)
+
+    def _read(self, first: int, last: int) -> Array:
+        member = self.member
+        if self.stream is None or first < self.at:
+            self.close()
+            self.stream, self.at = member.open(), 0
+        assert first == self.at, "members are read in order"
+        size = math.prod(member.shape[1:]) * member.dtype.itemsize
+        flat = np.frombuffer(_exactly(self.stream, (last - first) * size), member.dtype)
+        self.at = last
+        if last == member.shape[0]:
+            _check_end(self.stream)
+        return flat.reshape(last - first, *member.shape[1:])
+
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+    @property
+    def sample_bytes(self) -> float:
+        return self.member.nbytes / max(1, self.member.shape[0])
+
+
+def _exactly(stream: IO[bytes], n: int) -> bytes:
+    data = stream.read(n)
+    if len(data) != n:
+        raise ValueError(f"it ends {n - len(data)} bytes too early")
+    return data
+
+
+def _check_end(stream: IO[bytes]) -> None:
+    """Reading to the end makes zipfile compare the checksum."""
+    if stream.read(1):
+        raise ValueError("it goes on behind its last element")
+
+
+def column_of(source: Array | Member, axis: int) -> ArrayColumn | MemberColumn:
+    """Chunks of an array or a member along an axis."""
+    if isinstance(source, Member):
+        if axis == 0 and not (source.fortran and len(source.shape) > 1) and source.shape and source.nbytes:
+            return MemberColumn(source)
+        source = source.whole()
+    return ArrayColumn(source, axis)
+
+
+def keys_of(archive: zipfile.ZipFile) -> list[str]:
+    """Names of the members, as numpy.load gives them."""
+    return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def is_array_like(x: Any) -> bool:
+    """Whether an argument is an array, and not an option or a number."""
+    return isinstance(x, (np.ndarray, Member)) or (hasattr(x, "__array__") and not np.isscalar(x))

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""evaluate: chunks of arrays, maps, archives and batches give the value of one call."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from cases import CASES
+
+import fastloss as fl
+from fastloss.columns import Member, column_of
+
+SHAPES = {False: (301, 3), True: (301, 7)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_chunks_are_one_call(case, tmp_path):
+    operands = {**case.operands(SHAPES[case.rows]), **case.options}
+    function = getattr(fl, case.function)
+    expected = function(**operands)
+    unreduced = np.asarray(function(**operands, reduction="none"))
+    np.savez(tmp_path / "stored.npz", **operands, other=np.arange(3))
+    np.savez_compressed(tmp_path / "packed.npz", **operands)
+    for source in (operands, tmp_path / "stored.npz", str(tmp_path / "packed.npz")):
+        for chunk_size in (1, 7, 100, 301, 1000, None):
+            found = fl.evaluate(function, source, chunk_size=chunk_size, per_sample=True)
+            assert found.compute() == pytest.approx(expected, rel=1e-13)
+            assert len(found.losses()) == 301
+    if not case.rows:
+        np.testing.assert_allclose(found.losses(), unreduced.mean(axis=1), rtol=1e-12)
+    batches = [
+        {k: v[f : f + 50] if np.shape(v)[:1] == (301,) else v for k, v in operands.items()} for f in range(0, 301, 50)
+    ]
+    assert fl.evaluate(function, iter(batches)).compute() == pytest.approx(expected, rel=1e-13)
+
+
+def test_layouts_that_are_not_axis_0(rng):
+    x, target = rng.normal(size=(6, 40)), rng.integers(0, 6, 40)
+    expected = fl.cross_entropy(x, target, class_axis=0)
+    found = fl.evaluate(fl.cross_entropy, input=x, target=target, class_axis=0, chunk_size=7)
+    assert found.compute() == pytest.approx(expected, rel=1e-14)
+    maps, labels = rng.normal(size=(5, 3, 4, 2)), rng.integers(0, 3, (5, 4, 2))
+    found = fl.evaluate(fl.cross_entropy, input=maps, target=labels, mask=labels > 0, chunk_size=2)
+    assert found.compute() == pytest.approx(fl.cross_entropy(maps, labels, mask=labels > 0), rel=1e-14)
+    row = fl.evaluate(fl.cross_entropy, input=x[:, 0], target=2)
+    assert row.compute() == fl.cross_entropy(x[:, 0], 2)
+
+
+def test_square_arrays_with_one_weight_per_column(rng):
+    """(C,) weights belong to columns even where there are as many rows."""
+    x, y, w = rng.normal(size=(4, 4)), rng.normal(size=(4, 4)), rng.uniform(size=4)
+    found = fl.evaluate(fl.mse_loss, input=x, target=y, weight=w, chunk_size=1)
+    assert found.compute() == pytest.approx(fl.mse_loss(x, y, w), rel=1e-14)
+    labels = rng.integers(0, 4, 4)
+    found = fl.evaluate(fl.cross_entropy, input=x, target=labels, weight=w, chunk_size=1)
+    assert found.compute() == pytest.approx(fl.cross_entropy(x, labels, w), rel=1e-14)
+
+
+def test_positions_are_those_of_the_whole_data():
+    x, target = np.zeros((100, 3)), np.zeros(100, int)
+    target[57] = 5
+    with pytest.raises(ValueError, match=r"^target\[57\] = 5 is out of range for 3 classes$"):
+        fl.evaluate(fl.cross_entropy, input=x, target=target, chunk_size=10)
+    var = np.ones((100, 3))
+    var[83, 1] = -1
+    with pytest.raises(ValueError, match=r"^var\[83, 1\] = -1.0"):
+        fl.evaluate(fl.gaussian_nll_loss, input=x, target=x, var=var, chunk_size=10)
+
+
+def test_shapes_that_do_not_fit_are_reported_whole():
+    for chunk_size in (2, None):
+        with pytest.raises(ValueError, match=r"target has shape \(4,\)"):
+            fl.evaluate(fl.mse_loss, input=np.zeros(3), target=np.zeros(4), chunk_size=chunk_size)
+        with pytest.raises(ValueError, match=r"target has shape \(4,\), expected \(3,\)"):
+            fl.evaluate(fl.cross_entropy, input=np.zeros((3, 2)), target=np.zeros(4, int), chunk_size=chunk_size)
+
+
+def test_progress_and_empty_data():
+    calls = []
+    fl.evaluate(fl.mse_loss, input=np.ones(10), target=np.ones(10), chunk_size=4, progress=lambda *a: calls.append(a))
+    assert calls == [(4, 10, 64), (8, 10, 128), (10, 10, 160)]
+    assert np.isnan(fl.evaluate(fl.mse_loss, input=np.ones((0, 3)), target=np.ones((0, 3))).compute())
+    assert np.isnan(fl.evaluate(fl.mse_loss, iter([])).compute())
+    tuples = [(np.ones(2), np.zeros(2)), (np.ones(1), np.zeros(1))]
+    assert fl.evaluate("mse_loss", tuples, reduction="sum").compute() == 3.0
+
+
+def test_fortran_order_and_other_axes_of_members(tmp_path, rng):
+    x = np.asfortranarray(rng.normal(size=(30, 4)))
+    np.savez(tmp_path / "f.npz", input=x, target=x.T.copy().T * 2)
+    assert fl.evaluate("mse_loss", tmp_path / "f.npz", chunk_size=7).compute() == pytest.approx(np.mean(x * x))
+    with zipfile.ZipFile(tmp_path / "f.npz") as archive:
+        column = column_of(Member(archive, "input"), 1)
+        np.testing.assert_array_equal(column.read(1, 3), x[:, 1:3])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+def test_memory_stays_bounded(tmp_path):
+    """Half a gigabyte of packed zeros is read in pieces of megabytes."""
+    path = tmp_path / "zeros.npz"
+    header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little")
+    header += b"{'descr': '<f8', 'fortran_order': False, 'shape': (67108864,)}".ljust(117) + b"\n"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("input.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(header)
+        for _ in range(64):
+            member.write(bytes(8 << 20))
+    code = (
+        "import re, sys, fastloss as fl\n"
+        "fl.evaluate('mse_loss', sys.argv[1], target=1.0).compute()\n"
+        "print(re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 256 << 20
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(TypeError, match="source must be a path"):
+        fl.evaluate("mse_loss", 3)
+    with pytest.raises(ValueError, match="chunk_size = 0"):
+        fl.evaluate("mse_loss", {}, chunk_size=0)
+    with pytest.raises(TypeError, match="'target'"):
+        fl.evaluate("mse_loss", {"input": np.zeros(3)})
+    (tmp_path / "no.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"cannot be read as a \.npz file"):
+        fl.evaluate("mse_loss", tmp_path / "no.npz")
+    with pytest.raises(FileNotFoundError):
+        fl.evaluate("mse_loss", tmp_path / "absent.npz")
+    np.savez(tmp_path / "o.npz", input=np.array([{}, 1], object))
+    with pytest.raises(ValueError, match=r"'input' cannot be read: .*Object|never unpickled"):
+        fl.evaluate("mse_loss", tmp_path / "o.npz", target=0.0)
+
+
+def test_chunks_of_ctc(rng):
+    """Samples lie on axis 1 of log_probs; targets that are joined in one array cannot be cut, and are not."""
+    lengths, labels = np.full(7, 30), np.array([3, 0, 5, 2, 4, 1, 5])
+    operands = {
+        "log_probs": rng.normal(size=(30, 7, 6)),
+        "targets": rng.integers(1, 6, (7, 5)),
+        "input_lengths": lengths,
+        "target_lengths": labels,
+    }
+    expected = fl.ctc_loss(**operands)
+    joined = np.concatenate([row[:n] for row, n in zip(operands["targets"], labels, strict=True)])
+    for targets in (operands["targets"], joined):
+        for chunk_size in (1, 3, None):
+            found = fl.evaluate("ctc_loss", {**operands, "targets": targets}, chunk_size=chunk_size, per_sample=True)
+            assert found.compute() == pytest.approx(expected, rel=1e-14)
+            np.testing.assert_array_equal(found.losses(), fl.ctc_loss(**operands, reduction="none"))
+    single = fl.evaluate("ctc_loss", log_probs=np.zeros((4, 3)), targets=[1], input_lengths=4, target_lengths=1)
+    assert single.compute() == fl.ctc_loss(np.zeros((4, 3)), [1], 4, 1)
