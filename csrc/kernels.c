@@ -13,6 +13,7 @@ extern const fl_kernels kernels;
 #include "load.h"
 #include "elementwise.h"
 #include "margin.h"
+#include "multilabel.h"
 #include "softmax.h"
 #include "ctc.h"
 #include "tokens.h"

@@ -32,6 +32,7 @@ SCALAR_ALLOWED = {
     "tile_sum": "the last fold over lanes, once a tile",
     "tile_sum_wide": "the last fold over lanes, where a sum overflowed",
     "tile_max": "the last fold over lanes, once a tile",
+    "tile_square_sum": "the last fold over lanes, once a tile",
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
@@ -39,6 +40,10 @@ SCALAR_ALLOWED = {
     "baseline_64 column_fold": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 column_fold_moment": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 finish_values": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 finish_margins": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 column_hinge": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 column_slopes": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 column_margin_gradient": "SSE2 has no comparison of 64-bit labels",
 }
 UNPACKED_ALLOWED = {
     "map_value_identity": "copies",
@@ -47,6 +52,8 @@ UNPACKED_ALLOWED = {
     "finish_gradient": "calls tile_multiply and tile_mask, has no loop of its own",
     "tile_leaves": "compares",
     "tile_mask": "selects",
+    "tile_step": "compares and selects",
+    "column_pick": "compares and selects",
     "tile_max": "compares and selects",
     "tile_take_ones": "compares and selects",
     "finish_counted": "selects",
