@@ -157,22 +157,26 @@ def nonnegative(x: Any, name: str) -> float:
 def share(x: Any, name: str) -> float:
     number = real_number(x, name)
     if not 0 <= number <= 1:
-        raise ValueError(f"{name} must lie between 0 and 1, got {x!r}")
+        raise ValueError(f"{name} must be in [0, 1], got {x!r}")
     return number
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 
-def bad_label(job: RowJob, flat: int) -> ValueError:
+def bad_label(labels: Array, position: tuple[int, ...], classes: int) -> ValueError:
+    return ValueError(f"{at('target', position)} = {labels[position]} is out of range for {classes} classes")
+
+
+def bad_target(job: RowJob, flat: int) -> ValueError:
+    """Of the label that an engine reports."""
     labels, axis = job.labels, job.axis
     assert labels is not None
     position = where(flat, labels.shape)
     if job.loss.lists:
         *row, slot = where(flat, np.moveaxis(labels, axis, -1).shape)
         position = (*row[:axis], slot, *row[axis:])
-    classes = job.logits.shape[axis]
-    return ValueError(f"{at('target', position)} = {labels[position]} is out of range for {classes} classes")
+    return bad_label(labels, position, job.logits.shape[axis])
 
 
 def bad_probability(job: RowJob, flat: int) -> ValueError:
@@ -197,7 +201,7 @@ def run(job: RowJob, labels_only: bool) -> tuple[float, float]:
         engine = _config.native.run_rows
     total, counted, bad, operand = engine(job, labels_only)
     if bad >= 0:
-        raise (bad_probability if job.loss.holds == 1 and operand == 0 else bad_label)(job, bad)
+        raise (bad_probability if job.loss.holds == 1 and operand == 0 else bad_target)(job, bad)
     return total, counted
 
 
