@@ -251,6 +251,8 @@ def test_infinite_and_huge_inputs(case, dtype):
     if case.function.startswith("binary"):
         y = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1], dtype)
     operands = {**case.operands(x.shape, dtype), "input": x, "target": y}
+    if "nll" in case.function:
+        y[np.isinf(y)] = 2  # counts and amounts are finite
     for name, (low, high) in case.bounds.items():
         operands[name] = np.clip(operands[name], low, high).astype(dtype)
     value, grads = case.gradients(operands, reduction="none")
