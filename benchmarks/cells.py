@@ -106,6 +106,7 @@ def _case(name: str) -> Any:
     module = sys.modules.get("fastloss_cases")
     if module is None:
         path = Path(__file__).resolve().parents[1] / "tests" / "cases.py"
+        sys.path.append(str(path.parent))  # for the lists that it is made of
         spec = importlib.util.spec_from_file_location("fastloss_cases", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)

@@ -84,10 +84,11 @@ static real lowest(enum domain domain) {
 
 /* What lies outside [low, high]: any of x[n], whole lanes; NaN does not: it makes its own element NaN. */
 static int tile_leaves(const real *restrict x, real low, real high, ptrdiff_t n) {
-    int any = 0;
+    ireal any = 0; /* of the real's width: SSE2 has no other comparison of doubles */
     n &= -(ptrdiff_t)FL_LANES;
-    for (ptrdiff_t i = 0; i < n; i++) any |= (x[i] < low) | (x[i] > high);
-    return any;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(x[i] < low ? R(1.0) : 0) | r_bits(x[i] > high ? R(1.0) : 0);
+    return any != 0;
 }
 
 /* First of x[n] that counts and lies outside the domain, or -1. x is padded to whole lanes. */

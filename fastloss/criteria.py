@@ -24,6 +24,9 @@ from .likelihood import (
     poisson_nll_loss,
     tweedie_nll_loss,
 )
+from .linear import (
+    linear_cross_entropy,
+)
 from .margin import (
     multi_margin_loss,
     multilabel_margin_loss,
@@ -55,6 +58,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
     "LogCoshLoss",
     "MAPELoss",
     "MSELoss",
@@ -344,3 +348,15 @@ class SigmoidFocalLoss(Criterion):
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
         super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)
+
+
+class LinearCrossEntropyLoss(Criterion):
+    """`linear_cross_entropy` with its options held; called with (input, linear_weight, target, linear_bias=...)."""
+
+    _function = staticmethod(linear_cross_entropy)
+
+    def __init__(
+        self, *, reduction: str = "mean", weight: Any = None, ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)
