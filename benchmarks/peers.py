@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import peers_counts
 import peers_ctc
 from cells import Cell
 
@@ -41,6 +42,7 @@ FUNCTIONS = {  # torch.nn.functional's names, and so ours
     "margin_ranking": "margin_ranking_loss",
     "focal": "sigmoid_focal_loss",
     "cross_entropy": "cross_entropy",
+    **peers_counts.FUNCTIONS,
 }
 
 
@@ -98,7 +100,7 @@ class Torch:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if cell.is_ctc:
             return peers_ctc.torch_calls(self.torch, cell, operands)
-        function = cell.case.torch_function()
+        function = cell.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
         args = _positional(cell, {**plain, **dict(zip(_predictions(cell), leaves, strict=True))})
@@ -179,6 +181,7 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
         "margin_ranking": lambda x1, x2, y: jnp.mean(jnp.maximum(-y * (x1 - x2), 0.0)),
         "focal": focal,
         "cross_entropy": cross_entropy,
+        **peers_counts.jax_functions(jax),
     }
 
 
@@ -341,6 +344,7 @@ NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "margin_ranking": (_np_ranking, _np_ranking_grad),
     "focal": (_np_focal, _np_focal_grad),
     "cross_entropy": (_np_cross_entropy, _np_cross_entropy_grad),
+    **peers_counts.NUMPY,
 }
 
 
@@ -484,6 +488,7 @@ def _numba_functions(numba: Any) -> dict[str, tuple[Callable[..., Any], Callable
         ),
         "gaussian_nll": (gaussian, gaussian_both),
         "cross_entropy": (rows, rows_both),
+        **peers_counts.numba_functions(numba, loops),
     }
 
 

@@ -258,6 +258,8 @@ def test_infinite_and_huge_inputs(case, dtype):
     y = np.array([0.0, 0.0, 0.0, 0.0, np.inf, -np.inf, np.inf, 0.0, 0.0, 0.0], dtype)
     if "logits" in case.kernel or "focal" in case.kernel:
         y = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1], dtype)
+    if "nll" in case.function:
+        y[np.isinf(y)] = 2  # counts and amounts are finite
     shape = (10, 1) if case.per_sample else (10,)
     hard = dict(zip(case.operands(shape), (x.reshape(shape), y.reshape(shape)), strict=False))  # the first two
     operands = {**case.operands(shape, dtype), **hard}
