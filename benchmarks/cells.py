@@ -22,9 +22,17 @@ CASES = {
     "huber": "huber",
     "bce_with_logits": "bce",
     "gaussian_nll": "gaussian",
+    "bce": "bce-probabilities",
+    "soft_margin": "soft-margin",
+    "multilabel_soft_margin": "multilabel",
+    "hinge_embedding": "hinge",
+    "margin_ranking": "ranking",
+    "focal": "focal",
     "cross_entropy": "ce",
 }
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
+BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
+THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
 SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 
 
@@ -56,17 +64,22 @@ class Cell:
     @property
     def streams(self) -> int:
         """Floating-point operands of the size of `input` that a call reads."""
-        return 1 if self.loss == "cross_entropy" or self.is_ctc else 3 if self.loss == "gaussian_nll" else 2
+        return 1 if self.loss == "cross_entropy" or self.is_ctc else 3 if self.loss in THREE_OPERANDS else 2
 
     @property
     def gradients(self) -> int:
-        return 2 if self.loss == "gaussian_nll" else 1
+        return 2 if self.loss in THREE_OPERANDS else 1
 
     def operands(self) -> dict[str, Any]:
         """Seeded operands of the cell's case, floating-point ones in the cell's dtype."""
         if self.is_ctc:
             return _ctc_operands(self)
-        return _case(CASES[self.loss]).operands(self.shape, self.dtype)
+        return self.case.operands(self.shape, self.dtype)
+
+    @property
+    def case(self) -> Any:
+        """The case of tests/cases.py."""
+        return _case(CASES[self.loss])
 
 
 def _case(name: str) -> Any:
@@ -74,6 +87,7 @@ def _case(name: str) -> Any:
     module = sys.modules.get("fastloss_cases")
     if module is None:
         path = Path(__file__).resolve().parents[1] / "tests" / "cases.py"
+        sys.path.append(str(path.parent))  # for the lists that it is made of
         spec = importlib.util.spec_from_file_location("fastloss_cases", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -106,9 +120,23 @@ def _elementwise(size: str, group: str, dtype: str = "float32", losses: tuple[st
     return [Cell(f"{loss} {size}{suffix}", loss, (SIZES[size],), dtype, group) for loss in losses]
 
 
-def _rows(shape: tuple[int, ...], group: str, dtype: str = "float32") -> Cell:
+def _rows(shape: tuple[int, ...], group: str, dtype: str = "float32", loss: str = "cross_entropy") -> Cell:
     suffix = "" if dtype == "float32" else " " + dtype
-    return Cell(f"cross_entropy {'x'.join(map(str, shape))}{suffix}", "cross_entropy", shape, dtype, group)
+    return Cell(f"{loss} {'x'.join(map(str, shape))}{suffix}", loss, shape, dtype, group)
+
+
+def _binary() -> list[Cell]:
+    """Losses of yes-or-no targets, several labels per sample among them."""
+    groups = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
+    sides = {"100": 10, "10k": 100, "1M": 1000, "16M": 4000}
+    return [
+        cell
+        for size, group in groups.items()
+        for cell in (
+            *_elementwise(size, group, losses=BINARY),
+            _rows((sides[size], sides[size]), group, loss="multilabel_soft_margin"),
+        )
+    ]
 
 
 def _ctc(frames: int, samples: int, classes: int, labels: int) -> list[Cell]:
@@ -139,6 +167,7 @@ CELLS = [
     _rows((512, 50257), "beyond-cache"),
     _rows((100_000, 10), "beyond-cache"),
     _rows((8, 21, 128, 128), "beyond-cache"),
+    *_binary(),
     *CTC,
 ]
 
@@ -160,6 +189,8 @@ FLOORS = [
     *(Floor(f"{loss} {size}", "forward", 4.0) for loss in ("mse", "huber") for size in ("10k", "1M")),
     *(Floor(f"{loss} 16M", "forward", 3.0) for loss in ("mse", "huber")),
     Floor("bce_with_logits 1M", "forward", 3.0),
+    Floor("bce 1M", "forward", 12.0),
+    *(Floor(f"{loss} {size}", mode, 1.5) for loss in BINARY for size in SIZES for mode in ("forward", "gradient")),
     Floor("cross_entropy 1024x1000", "forward", 1.3),
     Floor("cross_entropy 512x50257", "forward", 2.5),
     Floor("cross_entropy 100000x10", "forward", 6.0),

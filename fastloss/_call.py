@@ -29,6 +29,7 @@ from ._arrays import (
 )
 
 REDUCTIONS = ("none", "mean", "sum")
+AVERAGES = ("mean", "batchmean")
 INT32_MAX = 2**31 - 1
 
 
@@ -40,6 +41,9 @@ class Domain(NamedTuple):
 
 
 NONNEGATIVE = Domain(lambda x: x < 0, "is negative")
+POSITIVE = Domain(lambda x: x <= 0, "is not positive")
+ABOVE_MINUS_ONE = Domain(lambda x: x <= -1, "is not greater than -1")
+UNIT = Domain(lambda x: (x < 0) | (x > 1), "is outside [0, 1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,10 @@ class Elementwise:
     weighted_mean: bool = False  # "mean" divides by the sum of weights instead of the count
     domains: tuple[tuple[int, Domain], ...] = ()  # operand -> what it must not hold
     per_row: tuple[int, ...] = ()  # operands that may have the shape input.shape[:-1]: one number per row
+    weak: tuple[int, ...] = ()  # operands that do not decide the working type
+    batchmean: bool = False  # takes this reduction too: the sum divided by the length of the first axis
+    same_shape: tuple[int, ...] = ()  # operands that must have the shape of the first
+    per_sample: bool = False  # the unreduced loss is the mean over the last axis
     index: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +80,7 @@ class Job:
     mask: Array | None
     grad_output: Array | None
     scale: float = 1.0
-    value: Array | None = None  # written for reduction "none"
+    value: Array | None = None  # written for reduction "none"; an axis of size 1 takes the mean over it
     grads: tuple[Array, ...] | None = None  # written, each of its operand's own shape
     hess: Array | None = None  # written, of the first operand's shape
     expanded: tuple[int, ...] = ()  # operands that were given one number per row: their last axis was added here
@@ -83,10 +91,12 @@ class Job:
 
 def check_options(
     reduction: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any, return_hess: Any = False,
-    hess_out: Any = None,
+    hess_out: Any = None, batchmean: bool = False,
 ) -> None:  # fmt: skip
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+    known = isinstance(reduction, str) and (reduction in REDUCTIONS or (batchmean and reduction == "batchmean"))
+    if not known:
+        names = "'none', 'mean', 'sum' or 'batchmean'" if batchmean else "'none', 'mean' or 'sum'"
+        raise ValueError(f"reduction must be {names}, got {reduction!r}")
     boolean(return_grad, "return_grad")
     if out is not None and reduction != "none":
         raise ValueError(f"out takes the unreduced loss: it needs reduction='none', got {reduction!r}")
@@ -136,7 +146,7 @@ def split_grad_output(grad_output: Any, shape: tuple[int, ...]) -> tuple[float, 
 
 def scale_of(reduction: str, denominator: float) -> float:
     """Factor of the gradients; 0 when nothing counts, so that no gradient is nan for want of data."""
-    if reduction != "mean":
+    if reduction not in AVERAGES:
         return 1.0
     return 1.0 / denominator if denominator != 0 else 0.0
 
@@ -156,7 +166,7 @@ def reduced(total: float, reduction: str, denominator: float) -> Any:
     """np.float64 by IEEE division, without NumPy's warnings or Python's exception; or `Sums` if asked for."""
     if isinstance(reduction, Unfinished):
         return Sums(total, denominator)
-    if reduction != "mean":
+    if reduction not in AVERAGES:
         return np.float64(total)
     if denominator != 0:
         return np.float64(total / denominator)
@@ -216,8 +226,11 @@ def run(job: Job) -> float:
 
 
 def _run_native(job: Job) -> tuple[float, int, int]:
-    """A gradient whose operand was broadcast is summed in float64 of the operand's shape, then rounded once."""
+    """A gradient whose operand was broadcast is summed in float64 of the operand's shape, then rounded once; so is a
+    value per sample."""
     assert _config.native is not None
+    averaged = job.value is not None and job.value.shape != job.shape
+    value_sums = np.zeros(job.value.shape, np.float64) if job.value is not None and averaged else None
     whole: list[Array | None] = []
     sums: list[Array | None] = []
     for g in job.grads or ():
@@ -226,12 +239,16 @@ def _run_native(job: Job) -> tuple[float, int, int]:
         sums.append(np.zeros(g.shape, np.float64) if broadcast else None)
     total, bad, operand = _config.native.run_elementwise(
         job.spec.index, job.real.itemsize, job.shape, job.operands, job.params, job.weight, job.mask, job.grad_output,
-        job.scale, job.value, None if job.grads is None else tuple(whole), tuple(sums), job.hess,
+        job.scale, None if averaged else job.value, None if job.grads is None else tuple(whole), tuple(sums), job.hess,
+        value_sums,
     )  # fmt: skip
     for g, s in zip(job.grads or (), sums, strict=False):
         if s is not None:
             with np.errstate(over="ignore"):
                 np.copyto(g, s, casting="same_kind")
+    if job.value is not None and value_sums is not None:
+        with np.errstate(over="ignore"):
+            np.copyto(job.value, value_sums / job.shape[-1], casting="same_kind")
     return total, bad, operand
 
 
@@ -244,11 +261,39 @@ def total_of(a: Array, mask: Array | None, shape: tuple[int, ...], real: np.dtyp
 
 
 def denominator_of(
-    spec: Elementwise, weight: Array | None, mask: Array | None, shape: tuple[int, ...], real: np.dtype[Any]
-) -> float:
+    spec: Elementwise, reduction: str, weight: Array | None, mask: Array | None, shape: tuple[int, ...],
+    real: np.dtype[Any],
+) -> float:  # fmt: skip
+    if reduction not in AVERAGES:
+        return 1.0
+    if reduction == "batchmean":
+        return float(shape[0])
     if weight is not None and spec.weighted_mean:
         return total_of(weight, mask, shape, real)
     return float(math.prod(shape)) if mask is None else total_of(mask, None, shape, real)
+
+
+def aligned(spec: Elementwise, arrays: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[int, ...]]:
+    """The operands, checked, as views that broadcast to the first one; and which of them were given one number per
+    row."""
+    shape, first = arrays[0].shape, spec.operands[0]
+    for k in spec.same_shape:
+        if arrays[k].shape != shape:
+            raise ValueError(f"{spec.operands[k]} has shape {arrays[k].shape}, expected that of {first}, {shape}")
+    expanded = tuple(k for k in spec.per_row if arrays[k].ndim and arrays[k].shape == shape[:-1])
+    views = tuple(a[..., np.newaxis] if k in expanded else a for k, a in enumerate(arrays))
+    for a, name in zip(views[1:], spec.operands[1:], strict=True):
+        check_broadcast(a, name, shape, first)
+    return views, expanded
+
+
+def positions_of(spec: Elementwise, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the unreduced loss."""
+    if not spec.per_sample:
+        return shape
+    if not shape or shape[-1] == 0:
+        raise ValueError(f"input has shape {shape}, expected (C,), (N, C) or (..., C) with C >= 1")
+    return shape[:-1]
 
 
 def general_elementwise(
@@ -256,42 +301,53 @@ def general_elementwise(
     weight: Any, mask: Any, grad_output: Any, out: Any, grad_out: Any, return_hess: Any = False, hess_out: Any = None,
 ) -> Any:  # fmt: skip
     """Any elementwise loss, any operands and options."""
-    check_options(reduction, return_grad, grad_output, out, grad_out, return_hess, hess_out)
+    check_options(reduction, return_grad, grad_output, out, grad_out, return_hess, hess_out, spec.batchmean)
     arrays = tuple(as_array(x, name) for x, name in zip(operands, spec.operands, strict=True))
+    views, expanded = aligned(spec, arrays)
     shape = arrays[0].shape
-    expanded = tuple(k for k in spec.per_row if arrays[k].ndim and arrays[k].shape == shape[:-1])
-    views = tuple(a[..., np.newaxis] if k in expanded else a for k, a in enumerate(arrays))
-    for a, name in zip(views[1:], spec.operands[1:], strict=True):
-        check_broadcast(a, name, shape)
+    if reduction == "batchmean" and not shape:
+        raise ValueError("input has shape (), expected (N, ...): reduction 'batchmean' divides by N")
+    positions = positions_of(spec, shape)
     weight_array, mask_array = as_optional(weight, "weight"), as_mask(mask)
-    check_broadcast(weight_array, "weight", shape)
-    check_broadcast(mask_array, "mask", shape)
-    factor, grad_output_array = split_grad_output(grad_output, shape)
-    real = working_dtype(*zip(operands, arrays, strict=True), (weight, weight_array))
+    check_broadcast(weight_array, "weight", shape, spec.operands[0])
+    check_broadcast(mask_array, "mask", positions, "the unreduced loss" if spec.per_sample else spec.operands[0])
+    factor, grad_output_array = split_grad_output(grad_output, positions)
+    deciding = [pair for k, pair in enumerate(zip(operands, arrays, strict=True)) if k not in spec.weak]
+    real = working_dtype(*deciding, (weight, weight_array))
     inputs = [a for a in (*arrays, weight_array, mask_array, grad_output_array) if a is not None]
     grad_shapes = [arrays[k].shape for k in spec.predictions]
-    value, grads = outputs(out, grad_out, shape, grad_shapes, real, inputs, reduction, return_grad)
+    value, grads = outputs(out, grad_out, positions, grad_shapes, real, inputs, reduction, return_grad)
     hess: Array | None = None
     if return_hess:
         taken = [a for a in (*inputs, value, *(grads or ())) if a is not None]
         hess = np.empty(shape, real) if hess_out is None else check_output(hess_out, "hess_out", shape, real, taken)
 
-    # Views of ours, as of the inputs; one number per row gets its last axis.
+    # Views of ours, as of the inputs; one number per row, or sample, gets its last axis.
     written = None if grads is None else tuple(
         g.reshape(views[k].shape) for k, g in zip(spec.predictions, grads, strict=True)
     )  # fmt: skip
     unreduced = None if value is None else value[...]
+    if spec.per_sample:
+        unreduced, mask_array, grad_output_array = (
+            None if a is None else a[..., np.newaxis] for a in (unreduced, mask_array, grad_output_array)
+        )
     for g in written or ():
         if math.prod(shape) == 0:
             g[...] = 0
 
-    denominator = denominator_of(spec, weight_array, mask_array, shape, real) if reduction == "mean" else 1.0
-    scale = scale_of(reduction, denominator) * factor
+    denominator = float(shape[-1]) if spec.per_sample else 1.0
+    if reduction in AVERAGES:
+        denominator = denominator_of(spec, reduction, weight_array, mask_array, shape, real)
+    divides = "mean" if spec.per_sample else reduction  # per sample, even a sum is one of means
+    scale = scale_of(divides, denominator)
+    scale = scale * factor if scale != 0 else 0.0  # nothing counts: whatever the factor
     job = Job(
         spec, real, shape, views, params, weight_array, mask_array, grad_output_array, scale, unreduced, written,
         None if hess is None else hess[...], expanded,
     )  # fmt: skip
     total = run(job)
+    if divides != reduction:
+        total, denominator = total / denominator, 1.0
     return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads, hess)
 
 

@@ -68,7 +68,9 @@ cdef extern from "fastloss.h" nogil:
         void **grad
         void *hess
         fl_operand *grad_acc
+        fl_operand value_acc
         void **stage
+        void *value_stage
         Py_ssize_t stage_first
     ctypedef struct fl_row_job:
         int want
@@ -131,7 +133,7 @@ cdef extern from "fastloss.h" nogil:
         int n_losses
         const fl_loss_info *losses
         fl_unit_fn elementwise
-        void (*fold_gradient)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*fold_stages)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
         fl_unit_fn row_labels
@@ -140,6 +142,8 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn multilabel_labels
         Py_ssize_t (*ctc_workspace)(const fl_ctc_job *) noexcept nogil
         fl_unit_fn ctc
+        fl_unit_fn tokens
+        fl_unit_fn linear_row
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -229,7 +233,7 @@ def usable_cpus():
 cdef enum:
     STACK_PARTIALS = 64
     MAX_SLICE = 4096      # units; bounds the partials (and, times FL_BLOCK reals, nothing else)
-    STAGE_BLOCKS = 32     # blocks of a broadcast operand's gradient that are staged before they are folded
+    STAGE_BLOCKS = 32     # blocks that are staged before they are folded
     SERIAL_ELEMENTS = 16384  # below this a thread is not worth starting
 cdef double SLICE_SECONDS = 0.1
 
@@ -264,7 +268,7 @@ cdef Py_ssize_t next_slice(Py_ssize_t units, double seconds, int threads) noexce
 cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_size, fl_fold *fold,
              fl_elementwise_job *staged, const fl_kernels *table) except -1:
     """Run all units of a job in slices, between which pending signals are honoured. unit_size: elements per unit.
-    staged: the job again if it has gradients of broadcast operands to fold after each slice, else NULL."""
+    staged: the job again if it has something to fold after each slice, else NULL."""
     cdef fl_partial few[STACK_PARTIALS]
     cdef fl_partial *partials = few
     cdef Py_ssize_t first = 0, last, size
@@ -291,7 +295,7 @@ cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_s
                     staged.stage_first = first
                 fl_parallel_for(first, last, grain, threads, fn, job, partials, fold)
                 if staged != NULL:
-                    table.fold_gradient(staged, first, last)
+                    table.fold_stages(staged, first, last)
                 size = min(limit, next_slice(last - first, now() - start, threads))
             first = last
             if first < units:
@@ -349,10 +353,18 @@ cdef object float64(double x):
 cdef cnp.dtype _float64 = np.dtype(np.float64)
 
 
+cdef void *new_stage(list stages, Py_ssize_t units, int real_size) except NULL:
+    """Memory for the blocks of a slice; it lives as long as the list."""
+    stage = np.empty(min(units, STAGE_BLOCKS) * FL_BLOCK * real_size, np.uint8)
+    stages.append(stage)
+    return cnp.PyArray_DATA(<cnp.ndarray>stage)
+
+
 def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple params, weight, mask, grad_output,
-                    double scale, value, tuple grads, tuple grad_accs, hess=None):
+                    double scale, value, tuple grads, tuple grad_accs, hess=None, value_acc=None):
     """One elementwise job over checked operands. value, grads, hess: contiguous arrays to write, or None.
     grad_accs: per prediction None, or the float64 array that its broadcast operand's gradient is added to.
+    value_acc: None, or the float64 array, size-1 axes where it is summed, that values are added to.
     Returns (sum of values unless `value` takes them, first offender or -1, its operand)."""
     cdef const fl_kernels *table = fl_table(real_size)
     cdef fl_elementwise_job job
@@ -381,6 +393,11 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
     job.hess = cnp.PyArray_DATA(<cnp.ndarray>hess) if hess is not None else NULL
     stages = []  # keeps the buffers alive
+    job.value_stage = NULL
+    fill_optional(&job.value_acc, value_acc, ndim, dims)
+    if value_acc is not None:
+        staged = True
+        job.value_stage = new_stage(stages, units, real_size)
     for k in range(FL_MAX_PREDICTIONS):
         job.grad[k] = NULL
         job.stage[k] = NULL
@@ -392,9 +409,7 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
             continue
         staged = True
         fill(&job.grad_acc[k], grad_accs[k], ndim, dims, -1)
-        stage = np.empty(min(units, STAGE_BLOCKS) * FL_BLOCK * real_size, np.uint8)
-        stages.append(stage)
-        job.stage[k] = cnp.PyArray_DATA(<cnp.ndarray>stage)
+        job.stage[k] = new_stage(stages, units, real_size)
     run(table.elementwise, &job, units, FL_BLOCK, &fold, &job if staged else NULL, table)
     return fl_fold_sum(&fold), fold.total.bad, fold.total.bad_operand
 
@@ -473,5 +488,6 @@ cdef int run_row_job(const fl_kernels *table, int loss, fl_row_job *job, bint la
     return 0
 
 
+include "_tokens.pxi"
 include "_fast.pxi"
 include "_ctc.pxi"
