@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import peers_counts
 import peers_ctc
+import peers_tokens
 from cells import Cell
 
 Calls = dict[str, Callable[[], Any]]
@@ -69,6 +70,8 @@ class Fastloss:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if cell.is_ctc:
             return peers_ctc.fastloss_calls(self.module, cell, operands)
+        if cell.is_tokens:
+            return peers_tokens.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
@@ -100,6 +103,8 @@ class Torch:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if cell.is_ctc:
             return peers_ctc.torch_calls(self.torch, cell, operands)
+        if cell.is_tokens:
+            return peers_tokens.torch_calls(self.torch, cell, operands)
         function = cell.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
@@ -131,6 +136,8 @@ class Jax:
         jax.config.update("jax_enable_x64", cell.dtype == "float64")  # float32 cells keep its 32-bit labels
         if cell.is_ctc:
             return peers_ctc.jax_calls(jax, operands)
+        if cell.is_tokens:
+            return peers_tokens.jax_calls(jax, cell, operands)
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         function = self.functions[cell.loss]
         value = jax.jit(function)
@@ -195,7 +202,7 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if cell.is_ctc:
+        if cell.is_ctc or cell.is_tokens:
             return {}
         args = _positional(cell, operands)
         value, gradient = NUMPY[cell.loss]
