@@ -2,8 +2,8 @@
 """The path of a call for losses on a matrix product: operands and checks for both backends, then the tiles.
 
 The product input @ linear_weight.T is never whole. Tiles of it come from NumPy's BLAS in one buffer, and while they are
-in cache a kernel folds them into the state of their rows (`csrc/linear.h`). For gradients they are computed once more:
-all of a row must be known before its first gradient is. BLAS and the kernels take turns, each with threads of its own.
+in cache a kernel folds them into the state of their rows (`csrc/linear.h`). For gradients they are computed once more,
+unless there is but one: all of a row must be known before its first gradient is. BLAS and the kernels take turns, each with threads of its own.
 """
 
 from __future__ import annotations
@@ -221,16 +221,20 @@ class Tiles:
         dense[:, last - first :] = 0
         return dense
 
-    def __call__(self, x: Array, k: int, rows: slice) -> Iterator[tuple[int, int, Array, Array, tuple[Any, ...]]]:
+    def __call__(
+        self, x: Array, k: int, rows: slice, again: bool = False
+    ) -> Iterator[tuple[int, int, Array, Array, tuple[Any, ...]]]:
         """Each tile: its classes [first, last), its part of the matrix, the buffer with its logits, and what the kernel
-        takes besides."""
+        takes besides. A tile that is the only one still stands there when it is asked for again, its bias added."""
         classes = self.job.linear_weight.shape[0]
         logits = self.logits[: x.shape[0]]
-        bias = None if self.job.linear_bias is None else self.job.linear_bias[:, k]
+        kept = again and self.width >= classes
+        bias = None if self.job.linear_bias is None or kept else self.job.linear_bias[:, k]
         for first in range(0, classes, self.width):
             last = min(classes, first + self.width)
             matrix = self.matrix(k, first, last)
-            np.matmul(x, matrix.T, out=logits[:, : last - first])
+            if not kept:
+                np.matmul(x, matrix.T, out=logits[:, : last - first])
             further = (self.padded(bias, first, last), self.factors(k, rows, first, last))
             yield first, last, matrix, logits, further
 
@@ -279,11 +283,14 @@ def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, s
     to_input, to_weight = job.grads[:2]
     to_bias = job.grads[2] if len(job.grads) > 2 else None
     factors = state.gradient(np.ascontiguousarray(job.factors()[rows, k]))
-    for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows):
+    for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows, again=True):
         _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), factors)
         g = logits[:, : last - first]
         to_input[rows] += g @ matrix
-        to_weight[first:last, k] += g.T @ x
+        if rows.start:
+            to_weight[first:last, k] += g.T @ x
+        else:
+            np.matmul(g.T, x, out=to_weight[first:last, k])
         if to_bias is not None:
             to_bias[first:last, k] += g.sum(axis=0, dtype=np.float64)
 
