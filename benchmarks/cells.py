@@ -29,13 +29,27 @@ CASES = {
     "hinge_embedding": "hinge",
     "margin_ranking": "ranking",
     "focal": "focal",
+    "smooth_l1": "smooth-l1",
+    "rmse": "mse",
+    "log_cosh": "log-cosh",
+    "quantile": "quantile",
+    "mape": "mape",
+    "smape": "smape",
+    "msle": "msle",
+    "poisson_nll": "poisson",
+    "kl_div": "kl",
+    "gamma_nll": "gamma",
+    "tweedie_nll": "tweedie",
     "cross_entropy": "ce",
 }
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
 BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
+REGRESSION = ("smooth_l1", "rmse", "log_cosh", "quantile", "mape", "smape", "msle")
+COUNTS = ("poisson_nll", "kl_div", "gamma_nll", "tweedie_nll")
 TOKENS = ("token_log_probs", "logsumexp", "entropy", "topk_log_probs", "kl_div_logits")
 TOP_K = 10
 THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
+SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
 SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 
 
@@ -93,12 +107,18 @@ class Cell:
         """The case of tests/cases.py."""
         return _case(CASES[self.loss])
 
+    def torch_function(self) -> Any:
+        """The loss in PyTorch: its function, or what its users write; rmse has no case of its own."""
+        case = self.case
+        return sys.modules["case"].written_out("rmse_loss") if self.loss == "rmse" else case.torch_function()
+
 
 def _case(name: str) -> Any:
     """A case by name from tests/cases.py, which is no package and not on sys.path."""
     module = sys.modules.get("fastloss_cases")
     if module is None:
         path = Path(__file__).resolve().parents[1] / "tests" / "cases.py"
+        sys.path.append(str(path.parent))  # for the lists that it is made of
         spec = importlib.util.spec_from_file_location("fastloss_cases", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -154,11 +174,10 @@ def _rows(shape: tuple[int, ...], group: str, dtype: str = "float32", loss: str 
 
 def _binary() -> list[Cell]:
     """Losses of yes-or-no targets, several labels per sample among them."""
-    groups = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
     sides = {"100": 10, "10k": 100, "1M": 1000, "16M": 4000}
     return [
         cell
-        for size, group in groups.items()
+        for size, group in SIZE_GROUPS.items()
         for cell in (
             *_elementwise(size, group, losses=BINARY),
             _rows((sides[size], sides[size]), group, loss="multilabel_soft_margin"),
@@ -200,6 +219,7 @@ CELLS = [
     _rows((100_000, 10), "beyond-cache"),
     _rows((8, 21, 128, 128), "beyond-cache"),
     *_binary(),
+    *(cell for size, group in SIZE_GROUPS.items() for cell in _elementwise(size, group, losses=REGRESSION + COUNTS)),
     *CTC,
     *TOKEN_CELLS,
 ]
@@ -224,6 +244,12 @@ FLOORS = [
     Floor("bce_with_logits 1M", "forward", 3.0),
     Floor("bce 1M", "forward", 12.0),
     *(Floor(f"{loss} {size}", mode, 1.5) for loss in BINARY for size in SIZES for mode in ("forward", "gradient")),
+    *(
+        Floor(f"{loss} {size}", mode, 1.5)
+        for loss in REGRESSION + COUNTS
+        for size in SIZES
+        for mode in ("forward", "gradient")
+    ),
     Floor("cross_entropy 1024x1000", "forward", 1.3),
     Floor("cross_entropy 512x50257", "forward", 2.5),
     Floor("cross_entropy 100000x10", "forward", 6.0),

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import peers_counts
 import peers_ctc
 import peers_tokens
 from cells import Cell
@@ -42,6 +43,7 @@ FUNCTIONS = {  # torch.nn.functional's names, and so ours
     "margin_ranking": "margin_ranking_loss",
     "focal": "sigmoid_focal_loss",
     "cross_entropy": "cross_entropy",
+    **peers_counts.FUNCTIONS,
 }
 
 
@@ -103,7 +105,7 @@ class Torch:
             return peers_ctc.torch_calls(self.torch, cell, operands)
         if cell.is_tokens:
             return peers_tokens.torch_calls(self.torch, cell, operands)
-        function = cell.case.torch_function()
+        function = cell.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
         args = _positional(cell, {**plain, **dict(zip(_predictions(cell), leaves, strict=True))})
@@ -186,6 +188,7 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
         "margin_ranking": lambda x1, x2, y: jnp.mean(jnp.maximum(-y * (x1 - x2), 0.0)),
         "focal": focal,
         "cross_entropy": cross_entropy,
+        **peers_counts.jax_functions(jax),
     }
 
 
@@ -348,6 +351,7 @@ NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "margin_ranking": (_np_ranking, _np_ranking_grad),
     "focal": (_np_focal, _np_focal_grad),
     "cross_entropy": (_np_cross_entropy, _np_cross_entropy_grad),
+    **peers_counts.NUMPY,
 }
 
 
@@ -491,6 +495,7 @@ def _numba_functions(numba: Any) -> dict[str, tuple[Callable[..., Any], Callable
         ),
         "gaussian_nll": (gaussian, gaussian_both),
         "cross_entropy": (rows, rows_both),
+        **peers_counts.numba_functions(numba, loops),
     }
 
 
@@ -517,6 +522,8 @@ def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
         raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
     for part, wanted in zip(parts, expected_parts, strict=True):
         # In the mean, since libraries choose different subgradients at the few elements where x = y.
-        difference, scale = (float(np.mean(np.abs(a), dtype=np.float64)) for a in (part - wanted, wanted))
+        difference, scale = (
+            float(np.mean(np.abs(a), dtype=np.float64)) for a in (part.reshape(wanted.shape) - wanted, wanted)
+        )
         if not difference <= 1e-3 * scale:
             raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")

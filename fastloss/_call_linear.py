@@ -19,18 +19,16 @@ import numpy as np
 from . import _config, _reference
 from ._arrays import Array, as_array, as_optional, where, working_dtype
 from ._call import (
-    as_class_weight,
-    bad_label,
     check_options,
     integer,
     outputs,
-    real_number,
     reduced,
     result,
     scale_of,
     split_grad_output,
     unwrap,
 )
+from ._call_rows import as_class_weight, bad_label, share
 
 ROWS = 2048  # of a tile: enough for BLAS to be as fast as on the whole product
 TILE_BYTES = 32 * 2**20
@@ -112,13 +110,6 @@ def check_probabilities(target: Array, ignore_index: Any) -> None:
         raise ValueError("ignore_index is given, but target contains probabilities")
 
 
-def smoothing_of(label_smoothing: Any) -> float:
-    smoothing = real_number(label_smoothing, "label_smoothing")
-    if not 0.0 <= smoothing <= 1.0:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {smoothing}")
-    return smoothing
-
-
 def linear_cross_entropy(
     input: Any, linear_weight: Any, target: Any, linear_bias: Any, weight: Any, reduction: Any, ignore_index: Any,
     label_smoothing: Any, options: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
@@ -130,7 +121,7 @@ def linear_cross_entropy(
     bias = as_optional(linear_bias, "linear_bias")
     check_shapes(x, w, bias)
     classes, positions = w.shape[0], x.shape[:-1] + w.shape[1:-1]
-    weights, smoothing = as_class_weight(weight, classes), smoothing_of(label_smoothing)
+    weights, smoothing = as_class_weight(weight, classes), share(label_smoothing, "label_smoothing")
     probable = t.shape == x.shape[:-1] + w.shape[:-1]
     labels = None
     if probable:

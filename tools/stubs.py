@@ -56,7 +56,8 @@ def parameter(argument, default, grad, narrowed):
     if argument.arg in ("out", "grad_out", "hess_out"):
         annotation = f"{grad if argument.arg == 'grad_out' else '_Array'} | None".replace("_Array", "NDArray[Any]")
     elif annotation == "Any":
-        annotation = "ArrayLike" if default is None else "ArrayLike | None"
+        optional = default is not None and ast.unparse(default) == "None"
+        annotation = "ArrayLike | None" if optional else "ArrayLike"
     text = f"{argument.arg}: {annotation}"
     return text if default is None else f"{text} = {ast.unparse(default)}"
 
