@@ -14,8 +14,10 @@ FL_INLINE real finite_hinge(real x, real base) {
 #endif
 }
 
-/* The sign of what is below 0: 1 where finite_hinge is above 0. */
-FL_INLINE ureal finite_step(real x, real base) { return (ureal)r_bits(-base - x) >> (8 * sizeof(real) - 1); }
+/* 1 where finite_hinge is above 0: the sign of its negative. 0 - base, unlike -base, is never -0, so that 0 has no sign. */
+FL_INLINE ureal finite_step(real x, real base) {
+    return (ureal)r_bits((R(0.0) - base) - x) >> (8 * sizeof(real) - 1);
+}
 
 /* Whether all x[n] are below inf, and none is nan. */
 static int tile_below_inf(const real *restrict x, ptrdiff_t n) {

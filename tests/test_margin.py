@@ -115,6 +115,30 @@ def test_at_the_kink_the_gradient_is_zero(backend, dtype, torch):
 
 @each_backend
 @each_dtype
+@pytest.mark.parametrize("classes", [4, 40, 1500])
+def test_hinges_of_zeros_of_either_sign(backend, dtype, classes):
+    """margin - x[positive] + x[other] of 0 and -0, and of the integers, where half of all hinges stand at the kink."""
+    x = np.zeros((2, classes), dtype)
+    x[:, 0] = 1
+    x[1] = -x[1] + 2 * x[0]
+    hot = np.arange(classes) == 0
+    with fl.backend(backend):
+        value, grad = fl.multilabel_margin_loss(x, [hot] * 2, return_grad=True)
+        single, single_grad = fl.multi_margin_loss(x, [0, 0], return_grad=True)
+    assert value == 0 and not grad.any() and single == 0 and not single_grad.any()
+    whole = np.random.default_rng(0).integers(-2, 3, (30, classes))
+    hot = np.arange(classes) % 3 == 0
+    h = 1 - whole[:, hot, np.newaxis] + whole[:, np.newaxis, ~hot]
+    expected = np.zeros(whole.shape)
+    expected[:, hot], expected[:, ~hot] = -(h > 0).sum(axis=2), (h > 0).sum(axis=1)
+    with fl.backend(backend):
+        value, grad = fl.multilabel_margin_loss(whole.astype(dtype), [hot] * 30, reduction="sum", return_grad=True)
+    assert value == pytest.approx(np.maximum(h, 0).sum() / classes, rel=1e-6)
+    np.testing.assert_allclose(grad, expected / classes, rtol=1e-6)
+
+
+@each_backend
+@each_dtype
 @pytest.mark.parametrize("layout", ["few", "many", "middle"])
 def test_nan_and_infinities_of_multi_margin(backend, dtype, layout):
     x = np.zeros((6, 4), dtype)
