@@ -48,6 +48,13 @@ static ptrdiff_t read_target(struct ctc *s, int64_t *tile, ptrdiff_t *bad) {
     return needed;
 }
 
+/* Whether the call has been interrupted. */
+static int stopped(const fl_ctc_job *job, int ask) {
+    if (!__atomic_load_n(job->stopped, __ATOMIC_RELAXED) && ask && job->interrupted())
+        __atomic_store_n(job->stopped, 1, __ATOMIC_RELAXED);
+    return __atomic_load_n(job->stopped, __ATOMIC_RELAXED);
+}
+
 /* ---- segments ------------------------------------------------------------------------------------------------------- */
 
 static ptrdiff_t segment_end(const struct ctc *s, ptrdiff_t first) { return at_most(first + s->segment, s->frames); }
@@ -69,7 +76,7 @@ static int forward(struct ctc *s) {
         exact_begin(s, s->now, 0);
     else
         forward_begin(s);
-    for (ptrdiff_t i = 0; i < s->segments; i++) {
+    for (ptrdiff_t i = 0; i < s->segments && !stopped(s->job, s->segments > 1); i++) {
         if (gradient && s->segments > 1) copy_state(s, s->checkpoint, i, s->now, 0, 0, s->lanes);
         if (!segment_forward(s, i * s->segment, 1, gradient && s->segments == 1)) return 0;
     }
@@ -86,7 +93,7 @@ static int backward(struct ctc *s) {
         exact_begin(s, s->mirror, s->labels);
     else
         backward_begin(s);
-    for (ptrdiff_t i = s->segments; i-- > 0;) {
+    for (ptrdiff_t i = s->segments; i-- > 0 && !stopped(s->job, s->segments > 1);) {
         const ptrdiff_t first = i * s->segment;
         if (s->segments > 1) {
             copy_state(s, s->now, 0, s->checkpoint, i, 0, s->lanes);
@@ -125,7 +132,7 @@ static double feasible_loss(struct ctc *s) {
         s->exact = 1;
         forward(s);
     }
-    if (s->job->grad) gradient(s);
+    if (s->job->grad && !stopped(s->job, 0)) gradient(s);
     if (s->total > 0) return s->shift - ctc_log(s->total, s->total_exponent);
     return s->total == 0 && s->shift == s->shift ? R_INFINITY : R_NAN;
 }
@@ -148,6 +155,7 @@ static void ctc_sequence(const void *arg, ptrdiff_t unit, char *scratch, fl_part
     const ptrdiff_t n = job->order[unit], frames = job->input_lengths[n], labels = job->target_lengths[n];
     struct ctc s = {.job = job, .labels = labels, .frames = frames, .sample = n};
     int taken = -1;
+    if (stopped(job, 0)) return;
     if (labels <= frames) {
         taken = claim_workspace(job);
         ctc_layout(&s, job, frames, labels, job->workspace + taken * job->workspace_bytes);

@@ -71,14 +71,15 @@ static void lanes_coefficients(double *restrict coefficient, double *restrict gr
     }
 }
 
-/* Largest of x[n], at least 0. */
+/* Largest of x[n], at least 0; numbers that are not negative have the order of their bits. */
 static double lanes_largest(const double *restrict x, ptrdiff_t n) {
-    double lane[FL_LANES] = {0};
-    for (ptrdiff_t k = 0; k < n; k += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) lane[l] = d_max(lane[l], x[k + l]);
-    for (int l = 0; l < 8; l++) lane[l] = d_max(lane[l], lane[l + 8]);
-    for (int l = 0; l < 4; l++) lane[l] = d_max(lane[l], lane[l + 4]);
-    return d_max(d_max(lane[0], lane[1]), d_max(lane[2], lane[3]));
+    int64_t high = 0;
+    n &= -(ptrdiff_t)FL_LANES;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const int64_t i = (int64_t)d_bits(x[k]);
+        high = i > high ? i : high;
+    }
+    return d_from_bits((uint64_t)high);
 }
 
 /* The three coefficients of a window from the exponents of its labels and blanks, and the largest exponent of one.
@@ -250,11 +251,11 @@ static void lanes_factors(double *restrict factor, const double *restrict forwar
 }
 
 /* One frame backward over lanes [low, high): s->mirror holds the probability of what follows this frame, and takes this
- * frame's emission in. Writes the labels' occupancies; returns the sum of the blanks'. */
-static double lanes_backward(const struct ctc *s, const double *alpha_label, const double *alpha_blank,
-                             const double *emission, ptrdiff_t low, ptrdiff_t high) {
+ * frame's emission in. Writes the labels' occupancies, and the blanks' summed into lanes. */
+static void lanes_backward(const struct ctc *s, const double *alpha_label, const double *alpha_blank,
+                           const double *emission, ptrdiff_t low, ptrdiff_t high, double *blank_lanes) {
     double *label_row = state_row(s, s->mirror, 0, LABEL), *blank_row = state_row(s, s->mirror, 0, BLANK);
-    double *occupancy = s->occupancy + CTC_FRONT, lane[FL_LANES] __attribute__((aligned(64)));
+    double *occupancy = s->occupancy + CTC_FRONT;
     const double *into_blank = coefficient_row(s, INTO_BLANK), *between = coefficient_row(s, BETWEEN);
     const double *over = coefficient_row(s, OVER);
     const double *label_factor = ctc_row(s, s->factor, 2, 0, 0), *blank_factor = ctc_row(s, s->factor, 2, 0, 1);
@@ -275,14 +276,12 @@ static double lanes_backward(const struct ctc *s, const double *alpha_label, con
             put(blank_row + k, to_blank * at_blank);
             label = label_on, blank = blank_on;
         }
-    memset(occupancy, 0, (size_t)low * sizeof(double));
-    memset(occupancy + high, 0, (size_t)(s->lanes - high) * sizeof(double));
-    for (int i = 0; i < FL_LANES / WIDTH; i++) put(lane + i * WIDTH, sum[i]);
-    return fold_lanes(lane);
+    for (int i = 0; i < FL_LANES / WIDTH; i++) put(blank_lanes + i * WIDTH, sum[i]);
 }
 
 /* Windows of the segment [first, ...) from the last to the first, with their gradients. 0 if a window can hold no frame. */
 static int fast_backward(struct ctc *s, ptrdiff_t first) {
+    double *occupancy = s->occupancy + CTC_FRONT, blank_lanes[FL_LANES] __attribute__((aligned(64)));
     for (ptrdiff_t i = s->windows; i-- > 0;) {
         const struct ctc_window *w = &s->window[i];
         double *alpha_label = ctc_row(s, s->alpha, 2, 0, 0), *alpha_blank = ctc_row(s, s->alpha, 2, 0, 1);
@@ -304,10 +303,11 @@ static int fast_backward(struct ctc *s, ptrdiff_t first) {
                               w->high - w->low);
             while (n-- > 0) {
                 left--;
-                const double at_blank = lanes_backward(s, alpha_label + left * 2 * s->stride,
-                                                       alpha_blank + left * 2 * s->stride,
-                                                       emission + left * s->lanes, w->low, w->high);
-                write_frame(s, w->first + left, at_blank);
+                lanes_backward(s, alpha_label + left * 2 * s->stride, alpha_blank + left * 2 * s->stride,
+                               emission + left * s->lanes, w->low, w->high, blank_lanes);
+                memset(occupancy, 0, (size_t)w->low * sizeof(double));
+                memset(occupancy + w->high, 0, (size_t)(s->lanes - w->high) * sizeof(double));
+                write_frame(s, w->first + left, fold_lanes(blank_lanes));
             }
         }
     }

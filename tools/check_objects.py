@@ -36,6 +36,11 @@ SCALAR_ALLOWED = {
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 finish_values": "SSE2 has no comparison of 64-bit labels",
+    **{
+        f"baseline_{real} lanes_{name}": "without masks, selections become branches"
+        for name in ("exact_emissions", "exact_forward", "exact_backward", "exact_emit", "exact_emit_blank", "normalise")
+        for real in (32, 64)
+    },
 }
 UNPACKED_ALLOWED = {
     "map_value_identity": "copies",
@@ -45,6 +50,9 @@ UNPACKED_ALLOWED = {
     "tile_mask": "selects",
     "tile_max": "compares and selects",
     "column_max": "compares and selects",
+    "lanes_bounds": "compares and selects",
+    "lanes_highest": "compares and selects",
+    "lanes_largest": "compares and selects",
     "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
 }
 # float16 and bfloat16 to real: contiguous input is widened by packed instructions, input of any stride need not be.
