@@ -11,7 +11,7 @@
 
 #include "ctc_exact.h"
 
-/* ---- labels -------------------------------------------------------------------------------------------------------- */
+/* ---- labels ------------------------------------------------------------------------------------------------------ */
 
 enum { CTC_LABELS = FL_TILE_BYTES / sizeof(int64_t) };
 
@@ -55,7 +55,7 @@ static int stopped(const fl_ctc_job *job, int ask) {
     return __atomic_load_n(job->stopped, __ATOMIC_RELAXED);
 }
 
-/* ---- segments ------------------------------------------------------------------------------------------------------- */
+/* ---- segments ---------------------------------------------------------------------------------------------------- */
 
 static ptrdiff_t segment_end(const struct ctc *s, ptrdiff_t first) { return at_most(first + s->segment, s->frames); }
 
@@ -108,7 +108,7 @@ static int backward(struct ctc *s) {
     return 1;
 }
 
-/* ---- one sequence ---------------------------------------------------------------------------------------------------- */
+/* ---- one sequence ------------------------------------------------------------------------------------------------ */
 
 /* Write the gradient of a sequence whose s->total is known and, with logits, complete s->shift. */
 static void gradient(struct ctc *s) {
@@ -141,7 +141,8 @@ static double sample_factor(const struct ctc *s, char *scratch) {
     const fl_ctc_job *job = s->job;
     const double per_label = job->per_label && s->labels > 1 ? 1.0 / (double)s->labels : 1.0;
     if (!job->grad_output.data) return job->scale * per_label;
-    return job->scale * per_label * (double)((const real *)fl_load(&kernels, &job->grad_output, s->sample, 1, scratch))[0];
+    const real *given = fl_load(&kernels, &job->grad_output, s->sample, 1, scratch);
+    return job->scale * per_label * (double)given[0];
 }
 
 /* A workspace that no other thread has; there is one for each. */

@@ -39,7 +39,7 @@ FL_INLINE wide get(const double *p) { return *(const wide *)p; }
 FL_INLINE void put(double *p, wide x) { *(wide *)p = x; }
 FL_INLINE wide all_of(double x) { return x - (wide){0}; }
 
-/* ---- a window's start ------------------------------------------------------------------------------------------------ */
+/* ---- a window's start -------------------------------------------------------------------------------------------- */
 
 /* The largest even number up to the exponent of mass > 0. */
 FL_INLINE double even_exponent(double mass) {
@@ -59,7 +59,7 @@ static void lanes_normalise(double *restrict mass, double *restrict exponent, pt
     }
 }
 
-/* Coefficients of one kind: 2^(from - to) where the mask is 1, 0 where it is 0. growth[n] keeps the largest exponent. */
+/* Coefficients of one kind: 2^(from - to) where the mask is 1, 0 where it is 0. growth[n] keeps the largest. */
 static void lanes_coefficients(double *restrict coefficient, double *restrict growth, const double *restrict from,
                                const double *restrict to, const double *restrict mask, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
@@ -120,7 +120,7 @@ static ptrdiff_t window_frames(const struct ctc *s, ptrdiff_t first, ptrdiff_t s
     return n;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------------------------------- */
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 /* `frames` steps over lanes [low, high). The state of frame f goes to to_label, to_blank + f * step, and is read from
  * there at f + 1; the first is read from from_label, from_blank. step = 0 and from = to: in place. */
@@ -135,7 +135,8 @@ static void lanes_forward(const struct ctc *s, const double *from_label, const d
         for (ptrdiff_t k = low; k < high; k += WIDTH) {
             const wide label = get(from_label + k), blank = get(from_blank + k), behind = one_back(before, label);
             put(to_blank + k, wide_fma(behind, get(into_blank + k), blank) * at_blank);
-            put(to_label + k, wide_fma(behind, get(over + k), wide_fma(blank, get(between + k), label)) * get(emission + k));
+            const wide all = wide_fma(behind, get(over + k), wide_fma(blank, get(between + k), label));
+            put(to_label + k, all * get(emission + k));
             before = label;
         }
         from_label = to_label, from_blank = to_blank;
@@ -215,7 +216,7 @@ static void fast_total(struct ctc *s) {
                label * d_power(label_exponent - s->total_exponent, 1000.0);
 }
 
-/* ---- backward, with occupancies -------------------------------------------------------------------------------------- */
+/* ---- backward, with occupancies ---------------------------------------------------------------------------------- */
 
 /* The state behind the last frame: the last blank, from which nothing but the last two states is entered. */
 static void backward_begin(struct ctc *s) {
@@ -240,8 +241,8 @@ static double backward_start(struct ctc *s, const struct ctc_window *w) {
     return backward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
 }
 
-/* Factors that make occupancies of a window's masses: (alpha factor) (beta factor). The exponents of a state without mass
- * on one side may be anything; its factor is small enough for its other mass, and 0 times that is 0. */
+/* Factors that make occupancies of a window's masses: (alpha factor) (beta factor). The exponents of a state without
+ * mass on one side may be anything; its factor is small enough for its other mass, and 0 times that is 0. */
 static void lanes_factors(double *restrict factor, const double *restrict forward, const double *restrict backward,
                           double total, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
@@ -279,7 +280,7 @@ static void lanes_backward(const struct ctc *s, const double *alpha_label, const
     for (int i = 0; i < FL_LANES / WIDTH; i++) put(blank_lanes + i * WIDTH, sum[i]);
 }
 
-/* Windows of the segment [first, ...) from the last to the first, with their gradients. 0 if a window can hold no frame. */
+/* Windows of the segment [first, ...) from the last to the first, with their gradients. 0: one can hold no frame. */
 static int fast_backward(struct ctc *s, ptrdiff_t first) {
     double *occupancy = s->occupancy + CTC_FRONT, blank_lanes[FL_LANES] __attribute__((aligned(64)));
     for (ptrdiff_t i = s->windows; i-- > 0;) {
