@@ -14,24 +14,36 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import peers_counts
 import peers_ctc
+import peers_tokens
 from cells import Cell
 
 Calls = dict[str, Callable[[], Any]]
 
 OPERANDS = {
     "gaussian_nll": ("input", "target", "var"),
+    "margin_ranking": ("input1", "input2", "target"),
 }
 PREDICTIONS = {
     "gaussian_nll": ("input", "var"),
+    "margin_ranking": ("input1", "input2"),
 }
+PLACES = {"gaussian_nll": (0, 2), "margin_ranking": (0, 1)}  # of predictions among the operands
 FUNCTIONS = {  # torch.nn.functional's names, and so ours
     "l1": "l1_loss",
     "mse": "mse_loss",
     "huber": "huber_loss",
     "bce_with_logits": "binary_cross_entropy_with_logits",
     "gaussian_nll": "gaussian_nll_loss",
+    "bce": "binary_cross_entropy",
+    "soft_margin": "soft_margin_loss",
+    "multilabel_soft_margin": "multilabel_soft_margin_loss",
+    "hinge_embedding": "hinge_embedding_loss",
+    "margin_ranking": "margin_ranking_loss",
+    "focal": "sigmoid_focal_loss",
     "cross_entropy": "cross_entropy",
+    **peers_counts.FUNCTIONS,
 }
 
 
@@ -58,6 +70,8 @@ class Fastloss:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if cell.is_ctc:
             return peers_ctc.fastloss_calls(self.module, cell, operands)
+        if cell.is_tokens:
+            return peers_tokens.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
@@ -89,7 +103,9 @@ class Torch:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if cell.is_ctc:
             return peers_ctc.torch_calls(self.torch, cell, operands)
-        function = getattr(self.torch.nn.functional, FUNCTIONS[cell.loss])
+        if cell.is_tokens:
+            return peers_tokens.torch_calls(self.torch, cell, operands)
+        function = cell.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
         args = _positional(cell, {**plain, **dict(zip(_predictions(cell), leaves, strict=True))})
@@ -120,10 +136,12 @@ class Jax:
         jax.config.update("jax_enable_x64", cell.dtype == "float64")  # float32 cells keep its 32-bit labels
         if cell.is_ctc:
             return peers_ctc.jax_calls(jax, operands)
+        if cell.is_tokens:
+            return peers_tokens.jax_calls(jax, cell, operands)
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         function = self.functions[cell.loss]
         value = jax.jit(function)
-        both = jax.jit(jax.value_and_grad(function, argnums=(0, 2) if cell.loss == "gaussian_nll" else (0,)))
+        both = jax.jit(jax.value_and_grad(function, argnums=PLACES.get(cell.loss, (0,))))
         ready = jax.block_until_ready
         return {"forward": lambda: ready(value(*args)), "gradient": lambda: ready(both(*args))}
 
@@ -143,6 +161,16 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
         v = jnp.maximum(var, 1e-6)
         return jnp.mean(0.5 * (jnp.log(v) + (x - y) ** 2 / v))
 
+    def probabilities(p: Any, y: Any) -> Any:
+        yes, no = jnp.maximum(jnp.log(p), -100.0), jnp.maximum(jnp.log1p(-p), -100.0)
+        return jnp.mean(-y * yes - (1.0 - y) * no)
+
+    def focal(x: Any, y: Any) -> Any:
+        p = jax.nn.sigmoid(x)
+        ce = -y * jax.nn.log_sigmoid(x) - (1.0 - y) * jax.nn.log_sigmoid(-x)
+        off = p * (1.0 - y) + (1.0 - p) * y
+        return jnp.mean((0.25 * y + 0.75 * (1.0 - y)) * off**2 * ce)
+
     def cross_entropy(x: Any, target: Any) -> Any:
         at_target = jnp.take_along_axis(x, jnp.expand_dims(target, 1), axis=1).squeeze(1)
         return jnp.mean(jax.nn.logsumexp(x, axis=1) - at_target)
@@ -153,7 +181,14 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
         "huber": huber,
         "bce_with_logits": bce,
         "gaussian_nll": gaussian,
+        "bce": probabilities,
+        "soft_margin": lambda x, y: jnp.mean(jax.nn.softplus(-y * x)),
+        "multilabel_soft_margin": bce,
+        "hinge_embedding": lambda x, y: jnp.mean(jnp.where(y == 1, x, jnp.maximum(1.0 - x, 0.0))),
+        "margin_ranking": lambda x1, x2, y: jnp.mean(jnp.maximum(-y * (x1 - x2), 0.0)),
+        "focal": focal,
         "cross_entropy": cross_entropy,
+        **peers_counts.jax_functions(jax),
     }
 
 
@@ -167,7 +202,7 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if cell.is_ctc:
+        if cell.is_ctc or cell.is_tokens:
             return {}
         args = _positional(cell, operands)
         value, gradient = NUMPY[cell.loss]
@@ -226,6 +261,65 @@ def _np_gaussian_grad(x: Any, y: Any, var: Any) -> Any:
     return np.mean(0.5 * (np.log(v) + d * q)), (q / n, 0.5 * (1 / v - q * q) / n)
 
 
+def _np_probabilities(p: Any, y: Any) -> Any:
+    return np.mean(-y * np.maximum(np.log(p), -100) - (1 - y) * np.maximum(np.log1p(-p), -100))
+
+
+def _np_probabilities_grad(p: Any, y: Any) -> Any:
+    w = np.maximum(p * (1 - p), p.dtype.type(1e-12)) * p.dtype.type(p.size)
+    return _np_probabilities(p, y), ((p - y) / w,)
+
+
+def _np_soft_margin(x: Any, y: Any) -> Any:
+    t = y * x
+    return np.mean(np.maximum(-t, 0) + np.log1p(np.exp(-np.abs(t))))
+
+
+def _np_soft_margin_grad(x: Any, y: Any) -> Any:
+    t = y * x
+    z = np.exp(-np.abs(t))
+    slope = np.where(t >= 0, z, 1) / (1 + z)
+    return np.mean(np.maximum(-t, 0) + np.log1p(z)), (-y * slope / x.dtype.type(x.size),)
+
+
+def _np_hinge(x: Any, y: Any) -> Any:
+    return np.mean(np.where(y == 1, x, np.maximum(1 - x, 0)))
+
+
+def _np_hinge_grad(x: Any, y: Any) -> Any:
+    slope = np.where(y == 1, np.float32(1), -(x <= 1).astype(x.dtype))
+    return _np_hinge(x, y), (slope / x.dtype.type(x.size),)
+
+
+def _np_ranking(x1: Any, x2: Any, y: Any) -> Any:
+    return np.mean(np.maximum(-y * (x1 - x2), 0))
+
+
+def _np_ranking_grad(x1: Any, x2: Any, y: Any) -> Any:
+    v = -y * (x1 - x2)
+    g = np.where(v >= 0, y, 0) / x1.dtype.type(x1.size)
+    return np.mean(np.maximum(v, 0)), (-g, g)
+
+
+def _np_focal_parts(x: Any, y: Any) -> Any:
+    z = np.exp(-np.abs(x))
+    p = np.where(x >= 0, 1, z) / (1 + z)
+    ce = np.maximum(x, 0) - x * y + np.log1p(z)
+    off = p * (1 - y) + (1 - p) * y
+    return p, ce, off, (y / 4 + (1 - y) * x.dtype.type(0.75)) * off
+
+
+def _np_focal(x: Any, y: Any) -> Any:
+    _, ce, off, weight = _np_focal_parts(x, y)
+    return np.mean(weight * off * ce)
+
+
+def _np_focal_grad(x: Any, y: Any) -> Any:
+    p, ce, off, weight = _np_focal_parts(x, y)
+    slope = 2 * (1 - 2 * y) * p * (1 - p) * ce + off * (p - y)
+    return np.mean(weight * off * ce), (weight * slope / x.dtype.type(x.size),)
+
+
 def _np_cross_entropy(x: Any, target: Any) -> Any:
     shifted = x - x.max(axis=1, keepdims=True)
     at_target = np.take_along_axis(shifted, np.expand_dims(target, 1), axis=1)
@@ -250,7 +344,14 @@ NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "huber": (_np_huber, _np_huber_grad),
     "bce_with_logits": (_np_bce, _np_bce_grad),
     "gaussian_nll": (_np_gaussian, _np_gaussian_grad),
+    "bce": (_np_probabilities, _np_probabilities_grad),
+    "soft_margin": (_np_soft_margin, _np_soft_margin_grad),
+    "multilabel_soft_margin": (_np_bce, _np_bce_grad),
+    "hinge_embedding": (_np_hinge, _np_hinge_grad),
+    "margin_ranking": (_np_ranking, _np_ranking_grad),
+    "focal": (_np_focal, _np_focal_grad),
     "cross_entropy": (_np_cross_entropy, _np_cross_entropy_grad),
+    **peers_counts.NUMPY,
 }
 
 
@@ -269,9 +370,11 @@ class Numba:
         self.functions = _numba_functions(numba)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if len(cell.shape) > 2 or cell.is_ctc:
+        if len(cell.shape) > 2 or cell.loss not in self.functions:
             return {}
         args = _positional(cell, operands)
+        if cell.loss != "cross_entropy":
+            args = [a.reshape(-1) for a in args]
         value, gradient = self.functions[cell.loss]
         if cell.loss == "gaussian_nll":
             return {"forward": partial(value, *args), "gradient": partial(gradient, *args)}
@@ -362,7 +465,11 @@ def _numba_functions(numba: Any) -> dict[str, tuple[Callable[..., Any], Callable
             total += np.log(s) + top - row[target[r]]
         return total / x.shape[0], g
 
-    one, half = np.float32(1), np.float32(0.5)
+    one, half, zero = np.float32(1), np.float32(0.5), np.float32(0)
+    bce = loops(
+        inline(lambda x, y: max(x, zero) - x * y + np.log1p(np.exp(-abs(x)))),
+        inline(lambda x, y: one / (one + np.exp(-x)) - y),
+    )
     return {
         "l1": loops(inline(lambda x, y: abs(x - y)), inline(lambda x, y: np.sign(x - y))),
         "mse": loops(inline(lambda x, y: (x - y) * (x - y)), inline(lambda x, y: np.float32(2) * (x - y))),
@@ -370,12 +477,25 @@ def _numba_functions(numba: Any) -> dict[str, tuple[Callable[..., Any], Callable
             inline(lambda x, y: min(abs(x - y), one) * (abs(x - y) - half * min(abs(x - y), one))),
             inline(lambda x, y: min(max(x - y, -one), one)),
         ),
-        "bce_with_logits": loops(
-            inline(lambda x, y: max(x, np.float32(0)) - x * y + np.log1p(np.exp(-abs(x)))),
-            inline(lambda x, y: one / (one + np.exp(-x)) - y),
+        "bce_with_logits": bce,
+        "multilabel_soft_margin": bce,
+        "bce": loops(
+            inline(
+                lambda p, y: -y * max(np.log(p), np.float32(-100)) - (one - y) * max(np.log1p(-p), np.float32(-100))
+            ),
+            inline(lambda p, y: (p - y) / max(p * (one - p), np.float32(1e-12))),
+        ),
+        "soft_margin": loops(
+            inline(lambda x, y: max(-x * y, zero) + np.log1p(np.exp(-abs(x * y)))),
+            inline(lambda x, y: -y / (one + np.exp(x * y))),
+        ),
+        "hinge_embedding": loops(
+            inline(lambda x, y: x if y == one else max(one - x, zero)),
+            inline(lambda x, y: one if y == one else (-one if x <= one else zero)),
         ),
         "gaussian_nll": (gaussian, gaussian_both),
         "cross_entropy": (rows, rows_both),
+        **peers_counts.numba_functions(numba, loops),
     }
 
 
@@ -402,6 +522,8 @@ def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
         raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
     for part, wanted in zip(parts, expected_parts, strict=True):
         # In the mean, since libraries choose different subgradients at the few elements where x = y.
-        difference, scale = (float(np.mean(np.abs(a), dtype=np.float64)) for a in (part - wanted, wanted))
+        difference, scale = (
+            float(np.mean(np.abs(a), dtype=np.float64)) for a in (part.reshape(wanted.shape) - wanted, wanted)
+        )
         if not difference <= 1e-3 * scale:
             raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")

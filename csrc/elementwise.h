@@ -46,7 +46,8 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 #include "elementwise.def"
 #undef ROW
 
-enum domain { ANY, NONNEGATIVE };
+/* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
+enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
 
 struct row {
     void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
@@ -68,17 +69,34 @@ static const fl_loss_info elementwise_losses[] = {
 
 enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 
+static enum domain domain_of(const struct row *row, int operand, double power) {
+    if (row->domain[operand] != OF_POWER) return row->domain[operand];
+    return power > 2 ? POSITIVE : power >= 1 ? NONNEGATIVE : ANY;
+}
 
-FL_INLINE int outside(real x, enum domain domain) { return domain == NONNEGATIVE && x < 0; }
+/* The smallest number of a domain. */
+static real lowest(enum domain domain) {
+    return domain == NONNEGATIVE || domain == UNIT ? 0
+           : domain == POSITIVE        ? R_MIN * R_EPSILON
+           : domain == ABOVE_MINUS_ONE ? R(-1.0) + R(0.5) * R_EPSILON
+                                       : -R_INFINITY;
+}
 
-/* First of x[n] that counts and lies outside the domain (NaN passes: it makes its own element NaN), or -1. */
-static ptrdiff_t first_outside(const real *restrict x, const real *restrict mask, ptrdiff_t n, enum domain domain) {
-    if (domain == ANY) return -1;
-    int any = 0;
-    for (ptrdiff_t i = 0; i < n; i++) any |= outside(x[i], domain);
-    if (!any) return -1;
+/* What lies outside [low, high]: any of x[n], whole lanes; NaN does not: it makes its own element NaN. */
+static int tile_leaves(const real *restrict x, real low, real high, ptrdiff_t n) {
+    ireal any = 0; /* of the real's width: SSE2 has no other comparison of doubles */
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(x[i] < low ? R(1.0) : 0) | r_bits(x[i] > high ? R(1.0) : 0);
+    return any != 0;
+}
+
+/* First of x[n] that counts and lies outside the domain, or -1. x is padded to whole lanes. */
+static ptrdiff_t first_outside(const real *x, const real *mask, ptrdiff_t n, enum domain domain) {
+    const real low = lowest(domain), high = domain == UNIT ? 1 : R_INFINITY;
+    if (domain == ANY || !tile_leaves(x, low, high, whole_lanes(n))) return -1;
     for (ptrdiff_t i = 0; i < n; i++)
-        if (outside(x[i], domain) && !(mask && mask[i] == 0)) return i;
+        if ((x[i] < low || x[i] > high) && !(mask && mask[i] == 0)) return i;
     return -1;
 }
 
@@ -121,6 +139,7 @@ static void split_scale(double scale, real *first, real *last) {
     double power; /* of two, at most size */
     memcpy(&power, &bits, sizeof power);
     if (power == 0) return;
+    if (size < 1) power *= 2; /* the first factor below 1: what is large does not overflow on the way */
     *last = (real)(power < 0x1p-149 ? 0x1p-149 : power > 0x1p127 ? 0x1p127 : power);
     *first = (real)(scale / (double)*last);
 }
@@ -133,9 +152,14 @@ static void finish_gradient(real *g, ptrdiff_t n, const real *weight, const real
     if (mask) tile_mask(g, mask, n);
 }
 
-/* Where gradient k of element `start` belongs: the caller's array, or the stage of a broadcast operand. */
+/* Where element `start` of an output belongs: in the caller's array, on the stage of what is folded, or nowhere. */
+static real *output_at(const fl_elementwise_job *job, void *array, void *stage, ptrdiff_t start) {
+    if (array || !stage) return element(array, start);
+    return element(stage, start - job->stage_first * FL_BLOCK);
+}
+
 static real *gradient_at(const fl_elementwise_job *job, int k, ptrdiff_t start) {
-    return job->grad[k] ? element(job->grad[k], start) : element(job->stage[k], start - job->stage_first * FL_BLOCK);
+    return output_at(job, job->grad[k], job->stage[k], start);
 }
 
 enum {
@@ -168,14 +192,14 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     struct map m;
     real last_scale;
     split_scale(job->scale, &m.scale, &last_scale);
-    real *const value = element(job->value, start), *const hess = element(job->hess, start);
+    real *const value = output_at(job, job->value, job->value_stage, start), *const hess = element(job->hess, start);
 
     for (int k = 0; k < info->n_operands; k++) m.in[k] = fl_load(&kernels, &job->in[k], start, n, t->in[k]);
     for (int k = 0; k < info->n_params; k++) m.param[k] = real_param(job->param[k]);
     const real *weight = load_optional(&job->weight, start, n, t->weight);
     const real *mask = load_optional(&job->mask, start, n, t->mask);
     for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
-        const ptrdiff_t bad = first_outside(m.in[k], mask, n, row->domain[k]);
+        const ptrdiff_t bad = first_outside(m.in[k], mask, n, domain_of(row, k, job->param[0]));
         if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
     }
 
@@ -241,13 +265,18 @@ static void fold_block(const fl_operand *acc, const real *g, ptrdiff_t start, pt
     }
 }
 
-static void fold_gradient(const fl_elementwise_job *job, ptrdiff_t first, ptrdiff_t last) {
+static void fold_stage(const fl_elementwise_job *job, const fl_operand *acc, void *stage, ptrdiff_t first,
+                       ptrdiff_t last) {
+    for (ptrdiff_t block = first; block < last && acc->data; block++) {
+        const ptrdiff_t start = block * FL_BLOCK, left = job->size - start;
+        fold_block(acc, output_at(job, NULL, stage, start), start, left < FL_BLOCK ? left : FL_BLOCK);
+    }
+}
+
+static void fold_stages(const fl_elementwise_job *job, ptrdiff_t first, ptrdiff_t last) {
     for (int k = 0; k < elementwise_losses[job->loss].n_predictions; k++)
-        for (ptrdiff_t block = first; block < last && job->grad_acc[k].data; block++) {
-            const ptrdiff_t start = block * FL_BLOCK, left = job->size - start;
-            fold_block(&job->grad_acc[k], (const real *)job->stage[k] + (block - job->stage_first) * FL_BLOCK, start,
-                       left < FL_BLOCK ? left : FL_BLOCK);
-        }
+        fold_stage(job, &job->grad_acc[k], job->stage[k], first, last);
+    fold_stage(job, &job->value_acc, job->value_stage, first, last);
 }
 
 #endif

@@ -12,7 +12,7 @@ enum {
     FL_LANES = 16,        /* every kernel works on whole groups of this many elements: loops have no tails */
     FL_TILE_BYTES = 4096, /* one operand's share of the L1 scratch: 1024 floats or 512 doubles */
     FL_BLOCK = 4096,      /* elements per block, the unit of work and of the ordered fold, however many threads */
-    FL_SCRATCH_BYTES = 13 * FL_TILE_BYTES,
+    FL_SCRATCH_BYTES = 15 * FL_TILE_BYTES,
     FL_MAX_DIMS = 64,
     FL_MAX_OPERANDS = 4,
     FL_MAX_PREDICTIONS = 2,
@@ -27,6 +27,9 @@ typedef enum {
 
 /* What a job has to deliver; combined as a mask. */
 enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 };
+
+/* What the first operand of a row loss holds. */
+enum { FL_LOGITS, FL_PROBABILITIES, FL_LOG_PROBABILITIES };
 
 /* A typed, strided, read-only view of user memory in the logical (C) order of the job's space. Axes that are broadcast
  * have stride 0. Built by fl_operand_init, which merges axes, so that native contiguous memory has ndim 1. */
@@ -44,7 +47,7 @@ typedef struct {
     double sum;      /* of the (weighted, unmasked) values */
     double weight;   /* of the positions that count: row losses' class weights */
     ptrdiff_t bad;   /* logical index of the first offender of the block, or -1 */
-    int bad_operand; /* which operand it stands in */
+    int bad_operand; /* which operand it stands in; of a row loss: 0 the input, 1 the target */
 } fl_partial;
 
 /* One call of an elementwise loss over `size` elements. */
@@ -56,14 +59,15 @@ typedef struct {
     fl_operand weight, mask, grad_output; /* optional: multiply all; leave out; multiply derivatives */
     double param[FL_MAX_PARAMS];
     double scale;                   /* of the gradients and of hess: 1, 1 / count, 1 / sum of weights */
-    void *value;                    /* `size` reals for reduction "none", else NULL */
+    void *value;                    /* `size` reals for reduction "none", else NULL (or value_acc) */
     void *grad[FL_MAX_PREDICTIONS]; /* `size` reals each, or NULL where grad_acc is present */
     void *hess;                     /* `size` reals, with the gradients, or NULL */
-    /* A gradient whose operand was broadcast: the running slice writes FL_BLOCK reals per block to `stage`, from where
-     * fold_gradient adds them in block order to `grad_acc`, float64 in the operand's own shape. */
-    fl_operand grad_acc[FL_MAX_PREDICTIONS];
-    void *stage[FL_MAX_PREDICTIONS];
-    ptrdiff_t stage_first; /* block whose gradient stands first in `stage` */
+    /* A gradient whose operand was broadcast, or a value that is summed over an axis: the running slice writes FL_BLOCK
+     * reals per block to a stage, from where fold_stages adds them in block order to `*_acc`, float64 in the operand's
+     * own shape, or in the value's. */
+    fl_operand grad_acc[FL_MAX_PREDICTIONS], value_acc;
+    void *stage[FL_MAX_PREDICTIONS], *value_stage;
+    ptrdiff_t stage_first; /* block that stands first on the stages */
 } fl_elementwise_job;
 
 /* One call of a row loss. A position is one row of classes; `positions` = outer * inner of them, in logical order. All
@@ -82,6 +86,13 @@ typedef struct {
     fl_operand grad;         /* where the gradient goes, laid out like logits, or absent */
     ptrdiff_t grad_class_stride;
     int every_label; /* no label is left out: there is no ignore_index */
+    /* softmax losses */
+    int holds;                     /* FL_LOGITS, FL_PROBABILITIES or FL_LOG_PROBABILITIES */
+    fl_operand distribution;       /* where target.data is NULL: a target probability per class, as logits is laid out */
+    ptrdiff_t distribution_stride; /* from class to class */
+    double smoothing;              /* part of the target that is spread evenly over all classes, 0 to 1 */
+    double z_loss;                 /* factor of the squared log-sum-exp */
+    double gamma;                  /* exponent of the focal loss; negative: no focal loss */
     /* margin losses */
     double margin;
     int power;                    /* of the hinges: 1 or 2 */
@@ -117,6 +128,32 @@ typedef struct {
     int *stopped;                  /* set once `interrupted`, which is asked now and then in long sequences, says so: */
     int (*interrupted)(void);      /* results are void then */
 } fl_ctc_job;
+/* What is asked of rows of logits, without gradients. */
+enum { FL_LOG_PROB, FL_LOGSUMEXP, FL_ENTROPY, FL_TOPK, FL_DIVERGENCE };
+typedef struct {
+    fl_row_job rows; /* logits, mask, value; target for FL_LOG_PROB only (else its data is NULL); no more */
+    int kind;
+    const fl_row_job *other; /* FL_DIVERGENCE: logits of the second distribution, of the same shape */
+    ptrdiff_t k;             /* FL_TOPK: value and index hold k entries per position */
+    int64_t *index;
+} fl_token_job;
+
+enum { FL_LEFT_OUT = -2 }; /* in place of a label: the row does not count */
+
+/* One tile of the product of a linear loss: `rows` x `classes` logits in our own buffer, rows `stride` reals apart. The
+ * state of the rows stands outside, since it outlives the tile. */
+typedef struct {
+    int want; /* FL_VALUE: fold the tile into the state; FL_GRAD: logits become gradients */
+    ptrdiff_t rows, classes, stride, first; /* class `first` of the vocabulary stands first in the tile */
+    void *logits;
+    const void *bias;      /* `classes` reals, or NULL */
+    const int64_t *label;  /* per row: in range; or below 0: none, FL_LEFT_OUT */
+    const void *dense;     /* factors q of -log p: rows x classes, or one row of them (dense_stride 0); or NULL */
+    ptrdiff_t dense_stride;
+    double *max, *rest, *ones, *target_logit; /* per row, as in fold.h */
+    double *distance, *mass;                  /* per row: sum of q (max - x), sum of q so far; only with `dense` */
+    const double *inverse, *at_target, *dense_factor; /* gradient: exp(x - max) * inverse - dense_factor * q */
+} fl_tile_job;
 
 typedef struct {
     const char *name;
@@ -130,15 +167,18 @@ typedef struct {
     int n_losses;
     const fl_loss_info *losses;
     void (*elementwise)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
-    void (*fold_gradient)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
+    void (*fold_stages)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
     ptrdiff_t (*row_block)(const fl_row_job *);                                         /* positions per block */
-    void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* of logits; focal too */
+    void (*probabilities)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* the same of (log-)probabilities */
     void (*row_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check labels, sum weights */
     void (*multi_margin)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*multilabel_margin)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*multilabel_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check, count rows */
     ptrdiff_t (*ctc_workspace)(const fl_ctc_job *); /* bytes for one thread; -1: more than memory can hold */
     void (*ctc)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
+    void (*tokens)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*linear_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *); /* one row of a tile */
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

@@ -13,8 +13,12 @@ extern const fl_kernels kernels;
 #include "load.h"
 #include "elementwise.h"
 #include "margin.h"
+#include "multilabel.h"
 #include "softmax.h"
+#include "softmax_probabilities.h"
 #include "ctc.h"
+#include "tokens.h"
+#include "linear.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -25,14 +29,17 @@ const fl_kernels kernels = {
     .n_losses = N_LOSSES,
     .losses = elementwise_losses,
     .elementwise = elementwise_block,
-    .fold_gradient = fold_gradient,
+    .fold_stages = fold_stages,
     .row_block = row_block,
     .cross_entropy = cross_entropy_block,
+    .probabilities = probabilities_block,
     .row_labels = row_labels,
     .multi_margin = multi_margin_block,
     .multilabel_margin = multilabel_margin_block,
     .multilabel_labels = multilabel_labels,
     .ctc_workspace = ctc_workspace,
     .ctc = ctc_sequence,
+    .tokens = tokens_block,
+    .linear_row = linear_row,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

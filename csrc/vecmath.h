@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vecmath.h: r_exp, r_log, r_log1p for real = float | double. Branch-free plain C that compilers vectorise on
+/* vecmath.h: r_exp, r_expm1, r_log, r_log1p for real = float | double. Branch-free plain C that compilers vectorise on
  * every ISA; no libm, no table, subnormals kept. Include after real.h.
  *
  * Coefficients: our own minimax fits (Remez exchange at 200 bits) of the relative error over the reduced range.
@@ -29,6 +29,9 @@
 #define V_EXP_MIN R(-104.0) /* below: rounds to 0 */
 #define V_EXP_MAX R(89.0)   /* above: overflows */
 #define V_SQUARABLE R(0x1p-40) /* the square of its last place is a normal number */
+#define V_EXPM1_MIN R(-18.0)   /* below: rounds to -1 */
+#define V_PARTS_MIN R(-174.6)  /* exp(x) = 2^n m with n from -252 to 253: half of n is the exponent of a normal number */
+#define V_PARTS_MAX R(175.3)
 #else
 #define V_MANTISSA_BITS 52
 #define V_ONE_BITS ((ureal)0x3ff0000000000000)
@@ -39,6 +42,9 @@
 #define V_EXP_MIN R(-745.2)
 #define V_EXP_MAX R(710.0)
 #define V_SQUARABLE R(0x1p-458)
+#define V_EXPM1_MIN R(-40.0)
+#define V_PARTS_MIN R(-1416.6)
+#define V_PARTS_MAX R(1417.4)
 #endif
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) /* as r_fma */
 #define V_FUSED
@@ -91,6 +97,51 @@ FL_INLINE real r_exp(real x) {
     const real scaled = y * r_from_bits((ireal)half) * r_from_bits((ireal)rest);
     const real bounded = x > V_EXP_MAX ? R_INFINITY : scaled;
     return x < V_EXP_MIN ? R(0.0) : bounded;
+}
+
+/* exp(x) in parts, for sums that cancel and products that would overflow on the way: (mantissa + low) half rest, where
+ * half and rest are powers of two and mantissa is near 1. Beyond the bounds it is 0, or as large as can be. */
+struct exp_parts {
+    real mantissa, low, half, rest;
+};
+
+FL_INLINE struct exp_parts r_exp_parts(real x) {
+    const ureal twice_bias = 2 * (V_ONE_BITS >> V_MANTISSA_BITS);
+    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)twice_bias;
+    const real bounded = r_min(V_PARTS_MAX, r_max(V_PARTS_MIN, x));
+    const real shifted = r_fma(bounded, V_LOG2E, magic);
+    const real n = shifted - magic;
+    const real r_high = r_fma(n, -V_LN2_HI, bounded), r = r_fma(n, -V_LN2_LO, r_high);
+    const real r_low = r_fma(n, -V_LN2_LO, r_high - r);
+    const ureal i = (ureal)r_bits(shifted);
+    const ureal half = (i << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
+    const ureal rest = (i << V_MANTISSA_BITS) - half;
+    const real tail = v_exp_tail(r) * (r * r), first = R(1.0) + r, mantissa = first + tail;
+    const real low = ((R(1.0) - first) + r) + ((first - mantissa) + tail);
+    const real at_most = x > V_PARTS_MAX ? R_MAX : mantissa;
+    return (struct exp_parts){x < V_PARTS_MIN ? R(0.0) : at_most, bounded == x ? r_fma(r_low, mantissa, low) : R(0.0),
+                              r_from_bits((ireal)half), r_from_bits((ireal)rest)};
+}
+
+/* f exp(x) without low: overflows and underflows only if the product does. */
+FL_INLINE real r_exp_times(struct exp_parts e, real f) { return f * e.half * e.mantissa * e.rest; }
+
+/* exp(x) - 1 = 2^n (r + r^2 tail) + (2^n - 1), with all its digits near 0; taken by halves, since 2^n may be too large
+ * for a number. -0 gives 0. */
+FL_INLINE real r_expm1(real x) {
+    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)(V_ONE_BITS >> V_MANTISSA_BITS);
+    const real shifted = r_fma(x, V_LOG2E, magic);
+    const real n = shifted - magic;
+    const real r_high = r_fma(n, -V_LN2_HI, x), r = r_fma(n, -V_LN2_LO, r_high);
+    const real r_low = r_fma(n, -V_LN2_LO, r_high - r);
+    const real g = (r + V_SQUARABLE) - V_SQUARABLE; /* as in r_log1p: squares of tiny r would be subnormal */
+    const real tail = r_fma(v_exp_tail(r), g * g, r_low);
+    const ureal one = (ureal)1 << V_MANTISSA_BITS;
+    const real power = r_from_bits((ireal)(((ureal)r_bits(shifted) << V_MANTISSA_BITS) - one)); /* 2^(n - 1) */
+    const real scaled = r_fma(power, tail, r_fma(power, r, power - R(0.5))) * R(2.0);
+    const real bounded = x > V_EXP_MAX ? R_INFINITY : scaled;
+    const real near = n == 0 ? r + tail : bounded;
+    return x < V_EXPM1_MIN ? R(-1.0) : near;
 }
 
 /* The scale of u > 0: n << V_MANTISSA_BITS with 2^n u in (sqrt(1/2), sqrt(2)], in two's complement. */
@@ -218,6 +269,17 @@ FL_INLINE real r_log1p(real x) {
     const real f = scaled_x - r_fma(four_scale, R(-0.25), R(1.0));
     const real g = (f + V_SQUARABLE) - V_SQUARABLE;
     return v_log_special(v_log_sum(f, g, v_scale_number(scale)), u, x);
+}
+
+/* (u + u_low)^p for u in [0, 1], p >= 0; 1 for p = 0, 0 at u = 0 for p > 1e-36. The logarithm is taken with its low part
+ * and the product with what rounding took from it, so that the exponential is of an argument that is exact but for some
+ * 2^-4 ulp. */
+FL_INLINE real r_pow_unit(real u, real u_low, real p) {
+    real rest;
+    const real first = r_log_parts(u, &rest), log = u == 0 ? -R_MAX : first + rest, product = p * log;
+    const real low = r_if_finite(r_product_error(p, log, product) + p * (r_sum_error(first, rest, log) + u_low / u));
+    const real power = r_exp(product);
+    return r_fma(power, low, power);
 }
 
 #endif

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Types of the compiled extension."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -33,23 +33,31 @@ def run_elementwise(
     grads: tuple[_Array | None, ...] | None,
     grad_accs: tuple[NDArray[np.float64] | None, ...],
     hess: _Array | None = None,
+    value_acc: NDArray[np.float64] | None = None,
 ) -> tuple[float, int, int]: ...
-def run_rows(
-    loss: str,
+def run_rows(given: Any, labels_only: bool) -> tuple[float, float, int, int]: ...
+def run_tokens(
+    kind: str,
     real_size: int,
     logits: _Array,
     class_axis: int,
-    target: _Array,
-    class_weight: _Array | None,
+    target: _Array | None,
     mask: _Array | None,
-    grad_output: _Array | None,
-    ignore_index: int | None,
-    params: tuple[float, ...],
-    scale: float,
+    ignore_index: int,
     value: _Array | None,
-    grad: _Array | None,
-    labels_only: bool = False,
+    other: _Array | None = None,
+    index: NDArray[np.int64] | None = None,
 ) -> tuple[float, float, int]: ...
+def run_tile(
+    tile: _Array,
+    classes: int,
+    first: int,
+    bias: _Array | None,
+    label: NDArray[np.int64],
+    dense: _Array | None,
+    state: Sequence[NDArray[np.float64] | None],
+    gradient: Sequence[NDArray[np.float64] | None] | None,
+) -> None: ...
 def elementwise(
     spec: Any,
     operands: tuple[Any, ...],
@@ -64,7 +72,8 @@ def elementwise(
     return_hess: Any = False,
     hess_out: Any = None,
 ) -> Any: ...
-def cross_entropy(
+def softmax(
+    loss: Any,
     input: Any,
     target: Any,
     weight: Any,
@@ -76,13 +85,16 @@ def cross_entropy(
     grad_output: Any,
     out: Any,
     grad_out: Any,
+    label_smoothing: Any,
+    z_loss: Any,
+    gamma: Any,
 ) -> Any: ...
 def _choose_isa(name: str | None) -> None: ...
 def _connect(
     backend: ContextVar[str],
     general_elementwise: Callable[..., Any],
-    general_cross_entropy: Callable[..., Any],
 ) -> None: ...
+<<<<<<< HEAD
 def run_ctc(
     real_size: int,
     log_probs: _Array,
@@ -117,3 +129,6 @@ def ctc_loss(
     grad_out: Any,
 ) -> Any: ...
 def _connect_ctc(general_ctc: Callable[..., Any]) -> None: ...
+=======
+def _connect_rows(general_softmax: Callable[..., Any]) -> None: ...
+>>>>>>> main

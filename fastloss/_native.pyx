@@ -39,6 +39,8 @@ cdef extern from "fastloss.h" nogil:
         FL_VALUE
         FL_GRAD
         FL_HESS
+        FL_LOGITS
+        FL_PROBABILITIES
     ctypedef enum fl_dtype:
         FL_BOOL, FL_INT8, FL_INT16, FL_INT32, FL_INT64, FL_UINT8, FL_UINT16, FL_UINT32, FL_UINT64
         FL_FLOAT16, FL_BFLOAT16, FL_FLOAT32, FL_FLOAT64
@@ -68,7 +70,9 @@ cdef extern from "fastloss.h" nogil:
         void **grad
         void *hess
         fl_operand *grad_acc
+        fl_operand value_acc
         void **stage
+        void *value_stage
         Py_ssize_t stage_first
     ctypedef struct fl_row_job:
         int want
@@ -87,6 +91,12 @@ cdef extern from "fastloss.h" nogil:
         fl_operand grad
         Py_ssize_t grad_class_stride
         int every_label
+        int holds
+        fl_operand distribution
+        Py_ssize_t distribution_stride
+        double smoothing
+        double z_loss
+        double gamma
         double margin
         int power
         Py_ssize_t slots
@@ -133,15 +143,18 @@ cdef extern from "fastloss.h" nogil:
         int n_losses
         const fl_loss_info *losses
         fl_unit_fn elementwise
-        void (*fold_gradient)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*fold_stages)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
+        fl_unit_fn probabilities
         fl_unit_fn row_labels
         fl_unit_fn multi_margin
         fl_unit_fn multilabel_margin
         fl_unit_fn multilabel_labels
         Py_ssize_t (*ctc_workspace)(const fl_ctc_job *) noexcept nogil
         fl_unit_fn ctc
+        fl_unit_fn tokens
+        fl_unit_fn linear_row
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -231,7 +244,7 @@ def usable_cpus():
 cdef enum:
     STACK_PARTIALS = 64
     MAX_SLICE = 4096      # units; bounds the partials (and, times FL_BLOCK reals, nothing else)
-    STAGE_BLOCKS = 32     # blocks of a broadcast operand's gradient that are staged before they are folded
+    STAGE_BLOCKS = 32     # blocks that are staged before they are folded
     SERIAL_ELEMENTS = 16384  # below this a thread is not worth starting
 cdef double SLICE_SECONDS = 0.1
 
@@ -266,7 +279,7 @@ cdef Py_ssize_t next_slice(Py_ssize_t units, double seconds, int threads) noexce
 cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_size, fl_fold *fold,
              fl_elementwise_job *staged, const fl_kernels *table) except -1:
     """Run all units of a job in slices, between which pending signals are honoured. unit_size: elements per unit.
-    staged: the job again if it has gradients of broadcast operands to fold after each slice, else NULL."""
+    staged: the job again if it has something to fold after each slice, else NULL."""
     cdef fl_partial few[STACK_PARTIALS]
     cdef fl_partial *partials = few
     cdef Py_ssize_t first = 0, last, size
@@ -293,7 +306,7 @@ cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_s
                     staged.stage_first = first
                 fl_parallel_for(first, last, grain, threads, fn, job, partials, fold)
                 if staged != NULL:
-                    table.fold_gradient(staged, first, last)
+                    table.fold_stages(staged, first, last)
                 size = min(limit, next_slice(last - first, now() - start, threads))
             first = last
             if first < units:
@@ -351,10 +364,18 @@ cdef object float64(double x):
 cdef cnp.dtype _float64 = np.dtype(np.float64)
 
 
+cdef void *new_stage(list stages, Py_ssize_t units, int real_size) except NULL:
+    """Memory for the blocks of a slice; it lives as long as the list."""
+    stage = np.empty(min(units, STAGE_BLOCKS) * FL_BLOCK * real_size, np.uint8)
+    stages.append(stage)
+    return cnp.PyArray_DATA(<cnp.ndarray>stage)
+
+
 def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple params, weight, mask, grad_output,
-                    double scale, value, tuple grads, tuple grad_accs, hess=None):
+                    double scale, value, tuple grads, tuple grad_accs, hess=None, value_acc=None):
     """One elementwise job over checked operands. value, grads, hess: contiguous arrays to write, or None.
     grad_accs: per prediction None, or the float64 array that its broadcast operand's gradient is added to.
+    value_acc: None, or the float64 array, size-1 axes where it is summed, that values are added to.
     Returns (sum of values unless `value` takes them, first offender or -1, its operand)."""
     cdef const fl_kernels *table = fl_table(real_size)
     cdef fl_elementwise_job job
@@ -383,6 +404,11 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
     job.hess = cnp.PyArray_DATA(<cnp.ndarray>hess) if hess is not None else NULL
     stages = []  # keeps the buffers alive
+    job.value_stage = NULL
+    fill_optional(&job.value_acc, value_acc, ndim, dims)
+    if value_acc is not None:
+        staged = True
+        job.value_stage = new_stage(stages, units, real_size)
     for k in range(FL_MAX_PREDICTIONS):
         job.grad[k] = NULL
         job.stage[k] = NULL
@@ -394,28 +420,25 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
             continue
         staged = True
         fill(&job.grad_acc[k], grad_accs[k], ndim, dims, -1)
-        stage = np.empty(min(units, STAGE_BLOCKS) * FL_BLOCK * real_size, np.uint8)
-        stages.append(stage)
-        job.stage[k] = cnp.PyArray_DATA(<cnp.ndarray>stage)
+        job.stage[k] = new_stage(stages, units, real_size)
     run(table.elementwise, &job, units, FL_BLOCK, &fold, &job if staged else NULL, table)
     return fl_fold_sum(&fold), fold.total.bad, fold.total.bad_operand
 
 
-cdef enum:
+cdef enum:  # as in `_call_rows`
     CROSS_ENTROPY = 0
-    MULTI_MARGIN = 1
-    MULTILABEL_MARGIN = 2
+    PROBABILITIES = 1
+    MULTI_MARGIN = 2
+    MULTILABEL_MARGIN = 3
 
-_row_losses = {"cross_entropy": CROSS_ENTROPY, "multi_margin": MULTI_MARGIN, "multilabel_margin": MULTILABEL_MARGIN}
 
-
-def run_rows(str loss, int real_size, cnp.ndarray logits, int class_axis, cnp.ndarray target, class_weight, mask,
-             grad_output, ignore_index, tuple params, double scale, value, grad, bint labels_only=False):
-    """One row job over checked operands. ignore_index: an int64, or None. params: of margin losses, (power, margin).
-    labels_only: no loss, only check labels and sum weights. Returns (sum of values, sum of weights, first bad label or
-    -1: its position, or where several stand at a position its place among all)."""
-    cdef const fl_kernels *table = fl_table(real_size)
-    cdef int code = _row_losses[loss]
+def run_rows(given, bint labels_only):
+    """One job over checked operands, a `_call_rows.RowJob`. labels_only: no loss, only check labels and sum weights.
+    Returns (sum of values, sum of weights, first offender or -1, its operand): the offender's position, or where
+    several labels stand at a position its place among all."""
+    cdef const fl_kernels *table = fl_table(given.real.itemsize)
+    cdef cnp.ndarray logits = given.logits
+    cdef int class_axis = given.axis, code = given.loss.code
     cdef fl_row_job job
     cdef fl_fold fold
     cdef Py_ssize_t dims[FL_MAX_DIMS]
@@ -432,48 +455,54 @@ def run_rows(str loss, int real_size, cnp.ndarray logits, int class_axis, cnp.nd
             job.inner *= dims[ndim]
         ndim += 1
     if job.positions == 0:
-        return 0.0, 0.0, -1
+        return 0.0, 0.0, -1, 0
+    value, grad, labels, distribution = given.value, given.grad, given.labels, given.distribution
     job.want = FL_VALUE | (FL_GRAD if grad is not None else 0)
     fill(&job.logits, logits, ndim, dims, class_axis)
     job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
+    job.distribution.data = NULL
     if code == MULTILABEL_MARGIN:
-        fill(&job.target, target, ndim, dims, class_axis)
-        job.slots = cnp.PyArray_DIMS(target)[class_axis]
-        job.slot_stride = cnp.PyArray_STRIDES(target)[class_axis]
+        fill(&job.target, labels, ndim, dims, class_axis)
+        job.slots = cnp.PyArray_DIMS(<cnp.ndarray>labels)[class_axis]
+        job.slot_stride = cnp.PyArray_STRIDES(<cnp.ndarray>labels)[class_axis]
     else:
-        fill(&job.target, target, ndim, dims, -1)
-    fill_optional(&job.mask, mask, ndim, dims)
-    fill_optional(&job.grad_output, grad_output, ndim, dims)
-    job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>class_weight) if class_weight is not None else NULL
-    if labels_only and code == MULTI_MARGIN:
-        job.class_weight = NULL  # its mean divides by the number of positions
-    job.every_label = ignore_index is None
-    job.ignore_index = 0 if ignore_index is None else <int64_t>ignore_index
-    if params:
-        job.power = params[0]
-        job.margin = params[1]
-    job.scale = scale
+        fill_optional(&job.target, labels, ndim, dims)
+    if distribution is not None:
+        fill(&job.distribution, distribution, ndim, dims, class_axis)
+        job.distribution_stride = cnp.PyArray_STRIDES(<cnp.ndarray>distribution)[class_axis]
+    fill_optional(&job.mask, given.mask, ndim, dims)
+    fill_optional(&job.grad_output, given.grad_output, ndim, dims)
+    job.class_weight = NULL
+    if given.class_weight is not None and not (labels_only and code == MULTI_MARGIN):
+        job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>given.class_weight)  # that mean divides by the positions
+    job.every_label = given.ignore_index is None
+    job.ignore_index = 0 if given.ignore_index is None else <int64_t>given.ignore_index
+    job.holds, job.smoothing, job.z_loss = given.loss.holds, given.smoothing, given.z_loss
+    job.gamma = -1.0 if given.gamma is None else given.gamma
+    job.power, job.margin = given.power, given.margin
+    job.scale = given.scale
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
     job.grad.data = NULL
     if grad is not None:
         fill(&job.grad, grad, ndim, dims, class_axis)
         job.grad_class_stride = cnp.PyArray_STRIDES(<cnp.ndarray>grad)[class_axis]
     run_row_job(table, code, &job, labels_only, &fold)
-    return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad
+    return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad, fold.total.bad_operand
 
 
-cdef int run_row_job(const fl_kernels *table, int loss, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
-    cdef Py_ssize_t block = table.row_block(job), cost = max(job.classes, 1)
-    cdef fl_unit_fn fn
-    if loss == MULTILABEL_MARGIN:  # a few positives meet each class; their number is not known yet
+cdef int run_row_job(const fl_kernels *table, int code, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
+    cdef Py_ssize_t block = table.row_block(job), cost = 1 if labels_only else max(job.classes, 1)
+    cdef fl_unit_fn fn = table.row_labels
+    if code == MULTILABEL_MARGIN:  # a few positives meet each class; their number is not known yet
         fn = table.multilabel_labels if labels_only else table.multilabel_margin
-        cost *= 1 if labels_only else 8
-    else:
-        fn = table.row_labels if labels_only else table.multi_margin if loss == MULTI_MARGIN else table.cross_entropy
-        cost = 1 if labels_only else cost
+        cost = max(job.classes, 1) * (1 if labels_only else 8)
+    elif not labels_only:
+        fn = (table.cross_entropy if code == CROSS_ENTROPY else table.probabilities if code == PROBABILITIES
+              else table.multi_margin)
     run(fn, job, blocks(job.positions, block), block * cost, fold, NULL, table)
     return 0
 
 
+include "_tokens.pxi"
 include "_fast.pxi"
 include "_ctc.pxi"

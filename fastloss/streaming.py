@@ -203,5 +203,5 @@ def sample_axes(
 def _own_axes(own: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> tuple[int, dict[str, int]]:
     axes = {name: axis for name, axis in own.items() if name in shapes and len(shapes[name]) > axis}
     sizes = {shapes[name][axis] for name, axis in axes.items()}
-    whole = axes.keys() != own.keys() or len(sizes) != 1 or any(len(shapes[name]) < 2 for name in ("targets",))
+    whole = axes.keys() != own.keys() or len(sizes) != 1 or len(shapes["targets"]) < 2
     return (1, {}) if whole else (sizes.pop(), axes)

@@ -15,6 +15,7 @@ from typing import Any
 
 import cases_binary
 import cases_likelihood
+import cases_margin
 import cases_regression
 import cases_softmax
 import numpy as np
@@ -22,11 +23,21 @@ from case import Case, Operands, Shape
 
 import fastloss as fl
 
-CASES = [*cases_regression.CASES, *cases_binary.CASES, *cases_likelihood.CASES, *cases_softmax.CASES]
+CASES = [
+    *cases_regression.CASES,
+    *cases_binary.CASES,
+    *cases_likelihood.CASES,
+    *cases_softmax.CASES,
+    *cases_margin.CASES,
+]
 ELEMENTWISE = [case for case in CASES if not case.rows]
-ROWS = [case for case in CASES if case.rows]
+ROWS = [case for case in CASES if case.rows and not case.lists]
+SOFTMAX = cases_softmax.CASES
 # One case per kernel: weights and options change what is multiplied, not how an element is computed.
-KERNELS = list({case.kernel: case for case in reversed(CASES) if not case.options}.values())[::-1]
+_PLAIN_FIRST = sorted(CASES, key=lambda case: bool(case.options))
+KERNELS = [next(c for c in _PLAIN_FIRST if c.kernel == kernel) for kernel in dict.fromkeys(c.kernel for c in CASES)]
+# Rows of elementwise.def that fit no case: a loss without an unreduced form, and an axis that is the target's not.
+OTHER_KERNELS = {"rmse": "test_rmse.py", "quantiles": "test_quantiles.py"}
 
 REDUCTIONS = ("none", "mean", "sum")
 # Around whole lanes (16), tiles (512 doubles, 1024 floats) and blocks (4096).
@@ -71,7 +82,7 @@ def against_reference(case: Case, operands: Operands, dtype: Any, note: str = ""
         expected, expected_grads = case.gradients(operands, **options)
     assert_close(value, expected, dtype, note)
     if options.get("reduction", "mean") == "none":
-        assert value.dtype == work and value.shape == case.loss_shape(operands["input"].shape), note
+        assert value.dtype == work and value.shape == case.loss_shape(operands[case.first].shape), note
     else:
         assert type(value) is np.float64, note
     for name, grad, expected_grad in zip(case.predictions, grads, expected_grads, strict=True):

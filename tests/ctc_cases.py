@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,8 @@ def draw_labels(rng: Generator, length: int, classes: int, blank: int = 0, repea
     """Labels other than the blank, some of them equal to the one before."""
     labels = rng.integers(0, classes - 1, length) if length else np.zeros(0, np.int64)
     labels += labels >= blank
-    for k in range(1, length):
-        if rng.random() < repeats:
-            labels[k] = labels[k - 1]
-    return labels
+    kept = np.where(rng.random(length) < repeats, 0, np.arange(length))  # the last label that is one of its own
+    return labels[np.maximum.accumulate(kept)]
 
 
 def needed(labels: np.ndarray) -> int:
@@ -105,9 +103,10 @@ def normal(scale: float, frames: int = 120, classes: int = 40, lengths: tuple[in
 
 def all_blank(rng: Generator) -> Batch:
     """Early training: the blank takes all, the labels look alike."""
-    x = rng.normal(0, 0.1, (520, 2, 64))
+    x = rng.normal(0, 0.1, (420, 2, 64))
     x[:, :, 0] += 11
-    return Batch(x, [draw_labels(rng, n, 64) for n in (300, 100)], np.array([520, 400]))
+    x = ctc_oracle.log_softmax(x).astype(np.float32).astype(np.float64)
+    return Batch(x, [draw_labels(rng, n, 64) for n in (300, 40)], np.array([420, 200]), 0, True)
 
 
 def peaky(rng: Generator) -> Batch:
@@ -159,6 +158,12 @@ def long(rng: Generator) -> Batch:
     """20 000 frames of log-probabilities that float32 holds."""
     x = ctc_oracle.log_softmax(rng.normal(0, 2, (20_000, 1, 12))).astype(np.float32)
     return Batch(x.astype(np.float64), [draw_labels(rng, 24, 12)], np.array([20_000]), 0, True)
+
+
+def segments(rng: Generator) -> Batch:
+    """A gradient that is worked on in several stretches of frames, as many labels need it."""
+    x = ctc_oracle.log_softmax(rng.normal(0, 2, (620, 1, 30))).astype(np.float32)
+    return Batch(x.astype(np.float64), [draw_labels(rng, 500, 30, 0, 0.05)], np.array([610]), 0, True)
 
 
 def drifting(rng: Generator) -> Batch:
@@ -224,6 +229,7 @@ DISTRIBUTIONS: dict[str, Callable[[Generator], Batch]] = {
     "masked": masked,
     "closed vocabulary": closed_vocabulary,
     "ocr": ocr,
+    "segments": segments,
     "long": long,
 }
 
@@ -326,9 +332,9 @@ def every_way(batch: Batch) -> Iterator[bytes]:
                 yield np.float64(call(prepared, dtype, from_logits, forced)).tobytes()
 
 
-def digests() -> dict[str, str]:
+def digests(names: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:
     """A digest per distribution, and of a batch of many samples."""
-    batches = {name: batch_of(name) for name in DISTRIBUTIONS}
+    batches = {name: batch_of(name) for name in names}
     batches["many"] = random_batch(np.random.default_rng(11), 300)
     return {name: hashlib.sha256(b"".join(every_way(batch))).hexdigest() for name, batch in batches.items()}
 

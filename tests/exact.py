@@ -19,6 +19,7 @@ from typing import Any
 
 import exact_binary
 import exact_likelihood
+import exact_margin
 import exact_regression
 import mpmath
 import numpy as np
@@ -29,6 +30,7 @@ from mpmath import mpf
 from fastloss.reference import elementwise, softmax
 
 LIMIT_ULP = 4.0
+MARGINS = ("multi_margin", "multilabel_margin")
 DIGITS = 60  # float64 results keep 16 of them even where terms cancel down to half an ulp of an input
 
 Numbers = list[Any]
@@ -63,7 +65,7 @@ def kernel(case: Case, operands: dict[str, np.ndarray], options: dict[str, Any])
 
 def excess(case: Case, operands: dict[str, np.ndarray], options: dict[str, Any]) -> list[np.ndarray]:
     """Error of each result beyond twice its conditioning, in ulp: [of the value, of each gradient]."""
-    dtype = operands["input"].dtype
+    dtype = operands[case.first].dtype
     actual = kernel(case, operands, options)
     if dtype == np.float32:
         return _excess_single(case, operands, options, actual)
@@ -74,7 +76,11 @@ def _excess_single(case: Case, operands: dict, options: dict, actual: list[np.nd
     """Against the float64 reference, whose own error is nothing beside an ulp of float32."""
     wide = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in operands.items()}
     half = {k: 0.5 * _spacing(v).astype(np.float64) for k, v in operands.items() if v.dtype.kind == "f"}
-    if case.rows:
+    if case.kernel in MARGINS:
+        positives = exact_margin.positives_of(operands["target"])
+        parts = exact_margin.exact_rows(wide["input"], positives, half["input"])
+        exact, slack = ([part / wide["input"].shape[1] for part in some] for some in parts)
+    elif case.rows:
         exact, slack = _rows(wide["input"], wide["target"], half["input"])
     else:
         function = getattr(elementwise, case.kernel)
@@ -89,9 +95,20 @@ def _excess_single(case: Case, operands: dict, options: dict, actual: list[np.nd
         with np.errstate(all="ignore"):
             for name in wide:
                 for k in range(len(exact)):
-                    ends = [results({**wide, name: wide[name] + s * half[name]})[k] for s in (1, -1)]
-                    slack[k] += 2 * np.maximum(*(np.abs(end - exact[k]) for end in ends))
+                    ends = [
+                        results({**wide, name: within(case, name, wide[name] + s * half[name])})[k] for s in (1, -1)
+                    ]
+                    moved = np.fmax(*(np.abs(end - exact[k]) for end in ends))
+                    slack[k] += 2 * np.nan_to_num(moved, nan=0.0)  # nan: beyond float64
     return [_beyond(a, e, s) for a, e, s in zip(actual, exact, slack, strict=True)]
+
+
+def within(case: Case, name: str, a: Any) -> Any:
+    """No input moves out of its domain."""
+    if name not in case.bounds:
+        return a
+    low, high = case.bounds[name]
+    return np.clip(a, low, high) if isinstance(a, np.ndarray) else min(max(a, low), high)
 
 
 def _rows(x: np.ndarray, target: np.ndarray, half: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -126,29 +143,34 @@ def _spacing(x: np.ndarray) -> np.ndarray:
 
 
 def _excess_double(case: Case, operands: dict, options: dict, actual: list[np.ndarray]) -> list[np.ndarray]:
-    size = operands["input"].shape[0]
+    size = operands[case.first].shape[0]
     found = [np.empty(size) for _ in actual]
     params = parameters(case, options, np.float64)
     arrays = list(operands.values())
     with mpmath.workdps(DIGITS):
         for i in range(size):
-            exact, slack = (
-                _exact_row(arrays[0][i], int(arrays[1][i])) if case.rows else exact_element(case, arrays, params, i)
-            )
+            if case.kernel in MARGINS:
+                row = arrays[0][i]
+                exact, slack = exact_margin.exactly(row, arrays[1][i], 0.5 * _spacing(row))
+            elif case.rows:
+                exact, slack = _exact_row(arrays[0][i], int(arrays[1][i]))
+            else:
+                exact, slack = exact_element(case, operands, params, i)
             for k, part in enumerate(actual):
                 found[k][i] = _beyond_exactly(float(part[i]), exact[k], slack[k])
     return found
 
 
-def exact_element(case: Case, arrays: list[np.ndarray], params: list[float], i: int) -> tuple[Numbers, Numbers]:
+def exact_element(case: Case, operands: dict[str, np.ndarray], params: list[float], i: int) -> tuple[Numbers, Numbers]:
     """[value, gradient per prediction] of element i, and twice the change of each when inputs move by half an ulp."""
     function = EXACT[case.kernel]
-    at = [mpf(float(a[i])) for a in arrays]
+    at = [mpf(float(a[i])) for a in operands.values()]
     exact = function(*at, *map(mpf, params))
     slack = [mpf(0)] * len(exact)
-    for k, a in enumerate(arrays):
+    for k, (name, a) in enumerate(operands.items()):
         half = mpf(float(_spacing(a[i]))) / 2
-        ends = [function(*at[:k], at[k] + s * half, *at[k + 1 :], *map(mpf, params)) for s in (1, -1)]
+        moved = [within(case, name, at[k] + s * half) for s in (1, -1)]
+        ends = [function(*at[:k], x, *at[k + 1 :], *map(mpf, params)) for x in moved]
         for j, e in enumerate(exact):
             slack[j] += 2 * max(abs(end[j] - e) for end in ends)
     return exact, slack
@@ -179,7 +201,9 @@ def _beyond_exactly(actual: float, exact: mpf, slack: mpf) -> float:
 def sample(case: Case, kind: str, n: int, dtype: Any, rng: np.random.Generator, classes: int = 5) -> tuple[dict, dict]:
     """`n` elements (or rows of `classes`) of one kind for the loss of `case`, rounded to `dtype`."""
     draw = Draw(kind, (n, classes) if case.rows else (n,), np.dtype(dtype), rng)
-    if case.rows:
+    if case.kernel in MARGINS:
+        operands, options = exact_margin.draw(draw, case.kernel)
+    elif case.rows:
         operands, options = _draw_logits(draw)
     else:
         chosen = TOPICS.get(f"draw_{case.kernel}")
@@ -196,6 +220,8 @@ def _draw_logits(draw: Draw) -> tuple[dict, dict]:
         x = np.where(draw.rng.random(draw.shape) < 0.5, draw.wide(-30, 6), draw.wide(-2, 2))
     elif draw.kind == "subnormal":
         x = draw.subnormal()
+    elif draw.kind == "edge":
+        x = draw.rng.choice([0.0, 1e4, -1e4, float(draw.info.max) / 16, -float(draw.info.max) / 16], draw.shape)
     else:  # ties, and sure and right predictions
         x = draw.near(draw.normal()[:, :1])
         x[rows, target] += draw.rng.choice([0.0, 1.0], draw.shape[0]) * draw.rng.uniform(0, 90, draw.shape[0])

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from case import POSITIONAL
 from cases import ELEMENTWISE
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,9 +126,9 @@ def elementwise_call(random: Random) -> tuple[Any, list[Any], dict[str, Any]]:
     operands[changed] = zeros(other, random.choice([dtype, dtype, ">f4", "i8", "u1", "?", "c8", "O"]))
     if random.random() < 0.2:
         operands[changed] = operands[changed] - 1.0 if operands[changed].dtype.kind == "f" else None
-    options.update({name: a for name, a in operands.items() if name not in ("input", "target", "var")})
-    common_options(random, options, shape, shape, "float32" if dtype == "f4" else "float64")
-    positional = [operands[name] for name in ("input", "target", "var") if name in operands]
+    options.update({name: a for name, a in operands.items() if name not in POSITIONAL})
+    common_options(random, options, case.loss_shape(shape), shape, "float32" if dtype == "f4" else "float64")
+    positional = [operands[name] for name in POSITIONAL if name in operands]
     return getattr(fl, case.function), positional, options
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from case import POSITIONAL
 from cases import CASES, REDUCTIONS, shapes_of
 
 import fastloss as fl
@@ -22,6 +23,7 @@ def assert_agrees(actual, expected):
 
 @each_case
 @pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.filterwarnings("ignore:reduction:UserWarning")  # torch's about the mean of kl_div
 def test_values_and_gradients(case, reduction):
     for shape in shapes_of(case):
         operands = case.operands(shape, seed=1)
@@ -79,8 +81,8 @@ def test_grad_output_is_what_backward_is_given(case, rng):
     if "weight" in tensors and not case.rows:
         tensors["weight"] = tensors["weight"].broadcast_to(shape)
     leaves = [tensors[name] for name in case.predictions]
-    arguments = [tensors.pop(k) for k in ("input", "target", "var") if k in tensors]
-    loss = getattr(torch.nn.functional, case.function)(*arguments, **tensors, reduction="none", **case.options)
+    arguments = [tensors.pop(k) for k in POSITIONAL if k in tensors]
+    loss = case.torch_function()(*arguments, **tensors, reduction="none", **case.options)
     loss.backward(torch.tensor(g))
     for grad, leaf in zip(grads, leaves, strict=True):
         assert_agrees(grad, leaf.grad)
@@ -109,7 +111,20 @@ def test_all_labels_ignored():
     assert np.isnan(expected.item()) and np.isnan(value) and not grad.any()
 
 
-@pytest.mark.parametrize("name", ["l1_loss", "mse_loss", "huber_loss", "binary_cross_entropy_with_logits"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "l1_loss",
+        "mse_loss",
+        "huber_loss",
+        "binary_cross_entropy_with_logits",
+        "smooth_l1_loss",
+        "poisson_nll_loss",
+        "kl_div",
+        "cross_entropy",
+        "nll_loss",
+    ],
+)
 def test_argument_names_and_defaults_are_torchs(name):
     import inspect
 

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "tests" / "c" / "vecmath_check.c"
 DEEP = os.environ.get("FASTLOSS_DEEP", "") not in ("", "0")
 
+FUNCTIONS = ["exp", "exp_parts", "expm1", "log", "log1p"]
+
 # As kernels are compiled.
 FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", f"-I{ROOT / 'csrc'}"]
 X86_FLAGS = {
@@ -101,7 +103,7 @@ def programs(tmp_path_factory):
     return Programs(compiler, tmp_path_factory.mktemp("vecmath"))
 
 
-@pytest.mark.parametrize("function", ["exp", "log", "log1p"])
+@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("isa", list(ISA_FLAGS))
 def test_error_is_within_the_contract(programs, isa, bits, function):
@@ -111,7 +113,7 @@ def test_error_is_within_the_contract(programs, isa, bits, function):
 
 
 @pytest.mark.skipif("avx512" not in ISA_FLAGS, reason="x86-64 only: two ISAs with fused multiply-add")
-@pytest.mark.parametrize("function", ["exp", "log", "log1p"])
+@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("bits", [32, 64])
 def test_bits_are_equal_on_fused_isas(programs, bits, function):
     hashes = {programs.check(function, isa, bits).stdout.split()[-1] for isa in ("avx2", "avx512")}

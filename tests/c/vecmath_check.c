@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vecmath_check.c: measures r_exp, r_log or r_log1p of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
+/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
  *
- *     vecmath_check exp|log|log1p [step]
+ *     vecmath_check exp|exp_parts|expm1|log|log1p [step]
  *
  * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
  * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
@@ -45,7 +45,14 @@ typedef long double wide;
         for (ptrdiff_t i = 0; i < n; i += FL_LANES)                                                   \
             for (int lane = 0; lane < FL_LANES; lane++) y[i + lane] = r_##name(x[i + lane]);          \
     }
+/* The sum of the parts, rounded once: what is beyond half an ulp is the parts' own error. */
+static inline real r_exp_of_parts(real x) {
+    const struct exp_parts e = r_exp_parts(x);
+    return (e.mantissa + e.low) * e.half * e.rest;
+}
 ARRAY_FUNCTION(exp)
+ARRAY_FUNCTION(exp_of_parts)
+ARRAY_FUNCTION(expm1)
 ARRAY_FUNCTION(log)
 ARRAY_FUNCTION(log1p)
 
@@ -60,6 +67,10 @@ static const special exp_specials[] = {
     {R(0.0), R(1.0)}, {R(-0.0), R(1.0)}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R(0.0)}, {R_NAN, R_NAN},
     {-R_NAN, R_NAN}, {R_MAX, R_INFINITY}, {-R_MAX, R(0.0)}, {R(1e4), R_INFINITY}, {R(-1e4), R(0.0)},
     {R_MIN, R(1.0)}, {-R_MIN, R(1.0)}};
+static const special expm1_specials[] = {
+    {R(0.0), R(0.0)}, {R(-0.0), R(0.0)}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R(-1.0)}, {R_NAN, R_NAN},
+    {-R_NAN, R_NAN}, {R_MAX, R_INFINITY}, {-R_MAX, R(-1.0)}, {R_MIN, R_MIN}, {-R_MIN, -R_MIN},
+    {R_MIN * R_EPSILON, R_MIN * R_EPSILON}, {-R_MIN * R_EPSILON, -R_MIN * R_EPSILON}};
 static const special log_specials[] = {
     {R(1.0), R(0.0)}, {R(0.0), -R_INFINITY}, {R(-0.0), -R_INFINITY}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R_NAN},
     {R_NAN, R_NAN}, {-R_NAN, R_NAN}, {R(-1.0), R_NAN}, {-R_MAX, R_NAN}, {-R_MIN, R_NAN}, {-R_MIN * R_EPSILON, R_NAN}};
@@ -71,6 +82,7 @@ static const special log1p_specials[] = {
 
 /* Where random bit patterns seldom fall. */
 static const range exp_ranges[] = {{-1, 1}, {-40, 0}, {-745.2, 710}, {-746, -707}, {709, 710}};
+static const range expm1_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 1}, {-40, 0}, {0, 710}, {709, 710}};
 static const range log_ranges[] = {{0.999, 1.001}, {0.5, 2}, {0.25, 4}, {0, 1e-307}, {0, 1e6}};
 static const range log1p_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 0}, {-1, -0.999}, {0, 4}};
 
@@ -89,7 +101,9 @@ typedef struct {
 #define FUNCTION(name, limit32, limit64)                                                                \
     {#name, array_##name, WIDE(name), limit32, limit64, name##_specials, COUNT(name##_specials), name##_ranges, \
      COUNT(name##_ranges)}
-static const function functions[] = {FUNCTION(exp, 1.1, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0)};
+static const function functions[] = {
+    FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, WIDE(exp), 0.8, 0.8, exp_specials,
+    COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)}, FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0)};
 
 /* 2^e, inside the range of `wide`. */
 static wide power_of_two(int e) {
@@ -197,6 +211,6 @@ int main(int argc, char **argv) {
     if ((argc == 2 || argc == 3) && *end == '\0' && step > 0)
         for (int i = 0; i < COUNT(functions); i++)
             if (strcmp(argv[1], functions[i].name) == 0) return check(&functions[i], step);
-    fprintf(stderr, "usage: vecmath_check exp|log|log1p [step]\n");
+    fprintf(stderr, "usage: vecmath_check exp|exp_parts|expm1|log|log1p [step]\n");
     return 2;
 }
