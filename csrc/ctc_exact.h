@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ctc_exact.h: the recursion with a mantissa and an exponent for every state and frame. Nothing can be lost, whatever the
- * emissions are; it takes the sequences that have no window. NaN stays NaN, but what is not reached stays so. */
+/* ctc_exact.h: the recursion with a mantissa and an exponent for every state and frame. Nothing can be lost, whatever
+ * the emissions are; it takes the sequences that have no window. NaN stays NaN, but what is not reached stays so. */
 #ifndef FL_CTC_EXACT_H
 #define FL_CTC_EXACT_H
 
@@ -70,7 +70,8 @@ static void lanes_exact_emit(double *restrict mass, double *restrict exponent, c
                              const double *restrict emission_exponent, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t k = 0; k < n; k++) mass[k] = split(emit(mass[k], emission[k]), exponent[k] + emission_exponent[k], &exponent[k]);
+    for (ptrdiff_t k = 0; k < n; k++)
+        mass[k] = split(emit(mass[k], emission[k]), exponent[k] + emission_exponent[k], &exponent[k]);
 }
 
 /* The same with one emission for all: the blank's. */
@@ -78,7 +79,8 @@ static void lanes_exact_emit_blank(double *restrict mass, double *restrict expon
                                    double emission_exponent, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t k = 0; k < n; k++) mass[k] = split(emit(mass[k], emission), exponent[k] + emission_exponent, &exponent[k]);
+    for (ptrdiff_t k = 0; k < n; k++)
+        mass[k] = split(emit(mass[k], emission), exponent[k] + emission_exponent, &exponent[k]);
 }
 
 /* The largest exponent of states that are visited at a frame. */
