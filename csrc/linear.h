@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* linear.h: cross entropy of a matrix product that is never whole. The caller multiplies tile by tile into one buffer;
  * here a tile is folded into the state of its rows or, multiplied once more, turned into gradients in place. A unit is
- * one row of a tile; the fold is that of tokens.h. */
+ * one row of a tile; the fold is that of fold.h. */
 #ifndef FL_LINEAR_H
 #define FL_LINEAR_H
 
-#include "tokens.h"
+#include "fold.h"
 
 struct linear_scratch {
     real e[FL_TILE], one[FL_TILE];
@@ -31,7 +31,7 @@ static void tile_subtract(real *restrict x, const real *restrict q, ptrdiff_t n,
     for (ptrdiff_t i = 0; i < n; i++) x[i] -= factor * q[i];
 }
 
-/* n classes of a row from c on, bias added, padded to whole lanes with -inf: the buffer has room behind its last class. */
+/* n classes of a row from c on, bias added, padded to whole lanes with -inf: the buffer has room behind its last. */
 static real *piece_of_row(const fl_tile_job *job, ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
     real *x = (real *)job->logits + r * job->stride + c;
     for (ptrdiff_t i = n; i % FL_LANES; i++) x[i] = -R_INFINITY;

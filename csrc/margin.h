@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* margin.h: hinges between the classes of a row, all of them max(0, margin - x[positive] + x[other]):
- *   multi_margin       one positive per row, hinges to the power 1 or 2, over the ways of softmax.h: rows or columns
- *   multilabel_margin  any number of positives per row, row by row, some positives at a time against tiles of classes
+/* margin.h: the hinge max(0, margin - x[positive] + x[other]) between two classes of a row, and the loss with one positive
+ * per row, to the power 1 or 2, in the two ways of softmax.h: rows or columns. multilabel.h has the one with several.
  * A class at -inf costs nothing. At the kink the gradient is 0, nan stays nan. */
 #ifndef FL_MARGIN_H
 #define FL_MARGIN_H
@@ -20,11 +19,12 @@ FL_INLINE real hinge_step(real h) { return h > R(0.0) ? R(1.0) : h; }
 /* One class of a row, of any dtype. */
 static real logit_at(const fl_row_job *job, const char *row, ptrdiff_t c) {
     real x;
-    kernels.load[job->logits.swapped][job->logits.dtype](&x, row + c * job->class_stride, 0, 1);
+    if (job->logits.dtype == (sizeof(real) == 4 ? FL_FLOAT32 : FL_FLOAT64) && !job->logits.swapped)
+        memcpy(&x, row + c * job->class_stride, sizeof x);
+    else
+        kernels.load[job->logits.swapped][job->logits.dtype](&x, row + c * job->class_stride, 0, 1);
     return x;
 }
-
-/* ---- multi_margin ------------------------------------------------------------------------------------------------- */
 
 /* State of a block's rows beyond that of softmax.h, where max is margin - x[t], others the sum of the (squared) hinges,
  * inverse the factor of a hinge's derivative in the gradient. */
@@ -118,15 +118,8 @@ static void column_base(struct row_state *st, real margin, ptrdiff_t n) {
     for (ptrdiff_t r = 0; r < n; r++) base[r] = margin - target_logit[r];
 }
 
-/* *sum += x; what that rounds away goes to *carry, for doubles: floats leave nothing that counts. */
-FL_INLINE void add_carrying(double *sum, double *carry, double x) {
-    const double old = *sum, new = old + x;
-    if (sizeof(real) == sizeof(double)) {
-        const double added = new - old;
-        *carry += (old - (new - added)) + (x - added);
-    }
-    *sum = new;
-}
+/* A sum that is not finite stands as it is: its carry is inf - inf. */
+FL_INLINE double sum_with_carry(double sum, double carry) { return sum - sum == 0 ? sum + carry : sum; }
 
 static void column_hinge(struct margin_scratch *s, const real *restrict x, ptrdiff_t c, ptrdiff_t n, int square) {
     struct row_state *st = &s->rows.state;
@@ -198,30 +191,9 @@ static void margin_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
             if (job->want & FL_GRAD) column_slopes(s, s->rows.column[c], first + c, lanes, square);
         }
     }
-    for (ptrdiff_t r = 0; r < lanes; r++) st->others[r] += st->carry[r];
-}
-
-/* Class c of positions start...start + n of the gradient where that is n reals in a row, else NULL. */
-static real *grad_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n) {
-    ptrdiff_t index[FL_MAX_DIMS];
-    const char *run;
-    fl_unravel(&job->grad, start, index);
-    const ptrdiff_t length = fl_next_run(&job->grad, index, n, &run), stride = job->grad.strides[job->grad.ndim - 1];
-    return length == n && stride == sizeof(real) ? (real *)(run + c * job->grad_class_stride) : NULL;
-}
-
-/* Class c of positions start...start + n of the gradient, wherever it lies. */
-static void store_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n, const real *g) {
-    const ptrdiff_t stride = job->grad.strides[job->grad.ndim - 1];
-    ptrdiff_t index[FL_MAX_DIMS];
-    const char *run;
-    fl_unravel(&job->grad, start, index);
-    for (ptrdiff_t left = n; left > 0;) {
-        const ptrdiff_t length = fl_next_run(&job->grad, index, left, &run);
-        run += c * job->grad_class_stride;
-        for (ptrdiff_t r = 0; r < length; r++) *(real *)(run + r * stride) = g[r];
-        g += length;
-        left -= length;
+    for (ptrdiff_t r = 0; r < lanes; r++) {
+        st->others[r] = sum_with_carry(st->others[r], st->carry[r]);
+        s->slopes[r] = sum_with_carry(s->slopes[r], s->slopes_carry[r]);
     }
 }
 
@@ -229,10 +201,10 @@ static void margin_columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrd
     const int square = job->power == 2, few = job->classes <= COLUMN_CLASSES;
     struct row_state *st = &s->rows.state;
     for (ptrdiff_t r = 0; r < whole_lanes(n); r++)
-        st->at_target[r] = (real)(-(s->slopes[r] + s->slopes_carry[r]) * (double)st->inverse[r]);
+        st->at_target[r] = (real)(-s->slopes[r] * (double)st->inverse[r]);
     for (ptrdiff_t c = 0; c < job->classes; c++) {
         const real *x = few ? s->rows.column[c] : load_column(job, c, start, n, s->rows.in.columns[0]);
-        real *own = n % FL_LANES == 0 ? grad_column(job, c, start, n) : NULL, *g = own ? own : s->rows.out;
+        real *own = grad_column(job, c, start, n), *g = own ? own : s->rows.out;
         column_margin_gradient(st, g, x, c, whole_lanes(n), square);
         if (!own) store_column(job, c, start, n, g);
     }
@@ -281,280 +253,6 @@ static void multi_margin_block(const void *arg, ptrdiff_t block, char *scratch, 
     if (job->value) memcpy((real *)job->value + start, st->value, (size_t)n * sizeof(real));
     out->sum += tile_sum(st->value, lanes);
     if (job->want & FL_GRAD && !by_rows(job)) margin_columns_gradient(job, start, n, s);
-}
-
-/* ---- multilabel_margin -------------------------------------------------------------------------------------------- */
-
-enum {
-    POSITIVES = 64, /* of a row at a time */
-    TOGETHER = 4    /* in one pass over the classes */
-};
-
-struct multilabel_scratch {
-    int64_t label[POSITIVES]; /* checked */
-    real base[POSITIVES];     /* margin - x[label] */
-    real lost[POSITIVES];     /* how many hinges each takes part in */
-    real value[MAX_ROWS], grad_output[MAX_ROWS], mask[MAX_ROWS];
-    real row[FL_TILE];
-    real others[FL_TILE]; /* the row, with -inf in place of the positives: they cost nothing */
-    real gained[FL_TILE]; /* how many hinges each class takes part in */
-};
-_Static_assert(sizeof(struct multilabel_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a tile of a row");
-
-/* The next positives of a row, from slot *at of its target on, which moves behind them: their number. 0: there are no
- * more; -1: slot *at holds no class. The list ends at its first -1, or with the slots. Each label is read once, compared,
- * and only then used. */
-static ptrdiff_t next_listed(const fl_row_job *job, const char *target, ptrdiff_t *at, struct multilabel_scratch *s) {
-    const ptrdiff_t left = job->slots - *at, n = left < POSITIVES ? left : POSITIVES;
-    fl_load_label_run(&job->target, target + *at * job->slot_stride, job->slot_stride, n, s->label);
-    for (ptrdiff_t k = 0; k < n; k++) {
-        if ((uint64_t)s->label[k] < (uint64_t)job->classes) continue;
-        const int ends = s->label[k] == -1;
-        *at = ends ? job->slots : *at + k;
-        return ends ? k : -1;
-    }
-    *at += n;
-    return n;
-}
-
-/* The same of a row of bools: the places of what is true. */
-static ptrdiff_t next_true(const fl_row_job *job, const char *target, ptrdiff_t *at, struct multilabel_scratch *s) {
-    ptrdiff_t found = 0, c = *at;
-    while (c < job->slots && found < POSITIVES) {
-        uint64_t eight = 1;
-        if (job->slot_stride == 1 && job->slots - c >= 8) memcpy(&eight, target + c, sizeof eight);
-        if (eight == 0) {
-            c += 8;
-            continue;
-        }
-        s->label[found] = c;
-        found += target[c * job->slot_stride] != 0;
-        c++;
-    }
-    *at = c;
-    return found;
-}
-
-static ptrdiff_t next_positives(const fl_row_job *job, const char *target, ptrdiff_t *at,
-                                struct multilabel_scratch *s) {
-    return job->target.dtype == FL_BOOL ? next_true(job, target, at, s) : next_listed(job, target, at, s);
-}
-
-/* s->others: classes c...c + n of a row without its positives, whole lanes. Returns 0, or -1 for a bad label. */
-static int load_others(const fl_row_job *job, const char *row, const char *target, ptrdiff_t c, ptrdiff_t n,
-                       struct multilabel_scratch *s) {
-    memcpy(s->others, load_row(job, row + c * job->class_stride, n, s->row), (size_t)whole_lanes(n) * sizeof(real));
-    for (ptrdiff_t at = 0, found; (found = next_positives(job, target, &at, s)) != 0;) {
-        if (found < 0) return -1;
-        for (ptrdiff_t k = 0; k < found; k++)
-            if (s->label[k] >= c && s->label[k] < c + n) s->others[s->label[k] - c] = -R_INFINITY;
-    }
-    return 0;
-}
-
-/* Sum of the hinges of k positives with all others[n]. */
-FL_INLINE double hinges(const real *restrict others, ptrdiff_t n, const real *restrict base, const int k) {
-    double lane[FL_LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) {
-            real sum = hinge(others[i + l], base[0]);
-            for (int j = 1; j < k; j++) sum += hinge(others[i + l], base[j]);
-            lane[l] += (double)sum;
-        }
-    return fold_lanes(lane);
-}
-
-#define FL_STAMP_HINGES(k)                                                                                            \
-    static double tile_hinges_##k(const real *restrict others, ptrdiff_t n, const real *restrict base) {              \
-        return hinges(others, n, base, k);                                                                            \
-    }
-FL_STAMP_HINGES(1)
-FL_STAMP_HINGES(2)
-FL_STAMP_HINGES(3)
-FL_STAMP_HINGES(4)
-
-/* Derivatives of the same: gained[n] grows by how many of the k hinges of each class are above 0, lost[k] is how many of
- * each positive are. */
-FL_INLINE void steps(real *restrict gained, real *restrict lost, const real *restrict others, ptrdiff_t n,
-                     const real *restrict base, const int k) {
-    real lane[TOGETHER][FL_LANES] = {{0}};
-    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) {
-            real sum = 0;
-            for (int j = 0; j < k; j++) {
-                const real step = hinge_step(hinge(others[i + l], base[j]));
-                lane[j][l] += step;
-                sum += step;
-            }
-            gained[i + l] += sum;
-        }
-    for (int j = 0; j < k; j++) {
-        real sum = 0;
-        for (int l = 0; l < FL_LANES; l++) sum += lane[j][l];
-        lost[j] = sum;
-    }
-}
-
-#define FL_STAMP_STEPS(k)                                                                                             \
-    static void tile_steps_##k(real *restrict gained, real *restrict lost, const real *restrict others, ptrdiff_t n,  \
-                               const real *restrict base) {                                                           \
-        steps(gained, lost, others, n, base, k);                                                                      \
-    }
-FL_STAMP_STEPS(1)
-FL_STAMP_STEPS(2)
-FL_STAMP_STEPS(3)
-FL_STAMP_STEPS(4)
-
-static double sum_hinges(const real *others, ptrdiff_t n, const real *base, ptrdiff_t positives) {
-    static double (*const together[])(const real *restrict, ptrdiff_t, const real *restrict) = {
-        tile_hinges_1, tile_hinges_2, tile_hinges_3, tile_hinges_4};
-    double sum = 0;
-    for (ptrdiff_t k = 0; k < positives; k += TOGETHER) {
-        const ptrdiff_t left = positives - k, some = left < TOGETHER ? left : TOGETHER;
-        sum += together[some - 1](others, n, base + k);
-    }
-    return sum;
-}
-
-static void count_steps(real *gained, real *lost, const real *others, ptrdiff_t n, const real *base,
-                        ptrdiff_t positives) {
-    static void (*const together[])(real *restrict, real *restrict, const real *restrict, ptrdiff_t,
-                                    const real *restrict) = {tile_steps_1, tile_steps_2, tile_steps_3, tile_steps_4};
-    for (ptrdiff_t k = 0; k < positives; k += TOGETHER) {
-        const ptrdiff_t left = positives - k, some = left < TOGETHER ? left : TOGETHER;
-        together[some - 1](gained, lost + k, others, n, base + k);
-    }
-}
-
-/* n reals of one stride to another. */
-static void copy_reals(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride, ptrdiff_t n) {
-    if (to_stride == sizeof(real) && from_stride == sizeof(real)) {
-        memcpy(to, from, (size_t)n * sizeof(real));
-        return;
-    }
-    for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * to_stride, from + i * from_stride, sizeof(real));
-}
-
-/* Classes c...c + n of the gradient of a row. */
-static void fetch_gained(const fl_row_job *job, const char *to, ptrdiff_t c, ptrdiff_t n, struct multilabel_scratch *s) {
-    copy_reals((char *)s->gained, sizeof(real), to + c * job->grad_class_stride, job->grad_class_stride, n);
-    tile_clear_padding(s->gained, n);
-}
-
-static void put_gained(const fl_row_job *job, char *to, ptrdiff_t c, ptrdiff_t n, const struct multilabel_scratch *s) {
-    copy_reals(to + c * job->grad_class_stride, job->grad_class_stride, (const char *)s->gained, sizeof(real), n);
-}
-
-static void put_zeros(const fl_row_job *job, char *to) {
-    const real zero = 0;
-    if (job->grad_class_stride == sizeof(real))
-        memset(to, 0, (size_t)job->classes * sizeof(real));
-    else
-        copy_reals(to, job->grad_class_stride, (const char *)&zero, 0, job->classes);
-}
-
-/* Take what the last positives lost from the gradient: from s->gained, which holds classes c...c + n, or from memory. */
-static void take_lost(const fl_row_job *job, char *to, ptrdiff_t c, ptrdiff_t n, ptrdiff_t positives,
-                      struct multilabel_scratch *s) {
-    for (ptrdiff_t k = 0; k < positives; k++) {
-        const ptrdiff_t inside = s->label[k] - c;
-        real *g = inside >= 0 && inside < n ? &s->gained[inside] : (real *)(to + s->label[k] * job->grad_class_stride);
-        *g -= s->lost[k];
-    }
-}
-
-/* *sum of the hinges of a tile of classes c...c + n with all positives of the row. With a gradient, it gathers in memory
- * as whole numbers, so that the order in which they are added does not show. Returns 0, or -1 for a bad label. */
-static int multilabel_tile(const fl_row_job *job, const char *row, const char *target, char *to, ptrdiff_t c,
-                           ptrdiff_t n, double *sum, struct multilabel_scratch *s) {
-    if (load_others(job, row, target, c, n, s) < 0) return -1;
-    if (to) fetch_gained(job, to, c, n, s);
-    for (ptrdiff_t at = 0, found; (found = next_positives(job, target, &at, s)) != 0;) {
-        if (found < 0) return -1;
-        for (ptrdiff_t k = 0; k < found; k++) s->base[k] = (real)job->margin - logit_at(job, row, s->label[k]);
-        *sum += sum_hinges(s->others, whole_lanes(n), s->base, found);
-        if (!to) continue;
-        count_steps(s->gained, s->lost, s->others, whole_lanes(n), s->base, found);
-        take_lost(job, to, c, n, found, s);
-    }
-    if (to) put_gained(job, to, c, n, s);
-    return 0;
-}
-
-/* *sum of a row's hinges and, at `to` unless that is NULL, its gradient. Returns 0, or -1 for a bad label. */
-static int multilabel_row(const fl_row_job *job, const char *row, const char *target, char *to, real factor,
-                          double *sum, struct multilabel_scratch *s) {
-    *sum = 0;
-    if (to) put_zeros(job, to);
-    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = job->classes - c < FL_TILE ? job->classes - c : FL_TILE;
-        if (multilabel_tile(job, row, target, to, c, n, sum, s) < 0) return -1;
-    }
-    for (ptrdiff_t c = 0; to && c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = job->classes - c < FL_TILE ? job->classes - c : FL_TILE;
-        fetch_gained(job, to, c, n, s);
-        tile_scale(s->gained, factor, whole_lanes(n));
-        put_gained(job, to, c, n, s);
-    }
-    return 0;
-}
-
-/* Which positions count, as reals. */
-static const real *load_counted(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, real *scratch) {
-    if (job->mask.data) return fl_load(&kernels, &job->mask, start, n, scratch);
-    for (ptrdiff_t r = 0; r < whole_lanes(n); r++) scratch[r] = 1;
-    return scratch;
-}
-
-static void multilabel_margin_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
-    const fl_row_job *job = arg;
-    struct multilabel_scratch *s = (struct multilabel_scratch *)scratch;
-    const ptrdiff_t size = row_block(job), start = block * size;
-    const ptrdiff_t n = job->positions - start < size ? job->positions - start : size;
-    const double scale = job->scale / (double)job->classes;
-    const real *counted = load_counted(job, start, n, s->mask);
-    const real *grad_output = load_grad_output(job, start, n, s->grad_output);
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const char *target = position(&job->target, start + r);
-        char *to = job->want & FL_GRAD ? (char *)position(&job->grad, start + r) : NULL;
-        double sum = 0;
-        s->value[r] = 0;
-        if (counted[r] == 0) {
-            if (to) put_zeros(job, to);
-            continue;
-        }
-        const real factor = (real)(scale * (double)grad_output[r]);
-        if (multilabel_row(job, position(&job->logits, start + r), target, to, factor, &sum, s) < 0) {
-            out->bad = start + r;
-            return;
-        }
-        s->value[r] = (real)(sum / (double)job->classes);
-        out->weight += 1;
-    }
-    tile_clear_padding(s->value, n);
-    if (job->value) memcpy((real *)job->value + start, s->value, (size_t)n * sizeof(real));
-    out->sum += tile_sum(s->value, whole_lanes(n));
-}
-
-/* Check the labels of a block's rows and count them; bad is the position times slots plus the slot of the first bad one. */
-static void multilabel_labels(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
-    const fl_row_job *job = arg;
-    struct multilabel_scratch *s = (struct multilabel_scratch *)scratch;
-    const ptrdiff_t size = row_block(job), start = block * size;
-    const ptrdiff_t n = job->positions - start < size ? job->positions - start : size;
-    const real *counted = load_counted(job, start, n, s->mask);
-    for (ptrdiff_t r = 0; r < n; r++) {
-        if (counted[r] == 0) continue;
-        out->weight += 1;
-        if (job->target.dtype == FL_BOOL) continue;
-        for (ptrdiff_t at = 0, found = 1; found != 0;) {
-            found = next_positives(job, position(&job->target, start + r), &at, s);
-            if (found < 0) {
-                out->bad = (start + r) * job->slots + at;
-                return;
-            }
-        }
-    }
 }
 
 #endif

@@ -7,17 +7,28 @@ cdef enum:
     SUM = 2
     NONE = 3
 
+cdef extern from "float.h":
+    double DBL_MAX
+
+cdef extern from "math.h":
+    double NAN
+
 _backend = None   # the ContextVar of `_config`
 _general_elementwise = None
-_general_cross_entropy = None
+_general_softmax = None
 
 
-def _connect(backend, general_elementwise, general_cross_entropy):
+def _connect(backend, general_elementwise):
     """`_call` hands over what the fast path falls back to."""
-    global _backend, _general_elementwise, _general_cross_entropy
+    global _backend, _general_elementwise
     _backend = backend
     _general_elementwise = general_elementwise
-    _general_cross_entropy = general_cross_entropy
+
+
+def _connect_rows(general_softmax):
+    """The same of `_call_rows`."""
+    global _general_softmax
+    _general_softmax = general_softmax
 
 
 cdef inline int reduction_code(reduction):
@@ -132,12 +143,13 @@ def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weig
                 return_hess=False, hess_out=None):
     """An elementwise loss: contiguous arrays of one shape straight to C."""
     cdef int kind = reduction_code(reduction)
-    if (kind != OTHER and grad_output is None and out is None and all_alike(operands)
+    if (kind != OTHER and (grad_output is None or (type(grad_output) is float and return_grad is True))
+            and out is None and all_alike(operands)
             and (weight is None or goes_along(operands[0], weight)) and (mask is None or is_mask(operands[0], mask))
             and usual_outputs(operands, weight, mask, return_grad, grad_out, return_hess, hess_out)
             and not (spec.per_sample and (kind != MEAN or mask is not None)) and native_backend()):
         found = fast_elementwise(spec, operands, params, kind, weight, mask, return_grad, grad_out, return_hess,
-                                 hess_out)
+                                 hess_out, 1.0 if grad_output is None else grad_output)
         if found is not None:
             return found
     return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out, grad_out,
@@ -165,7 +177,7 @@ cdef double total_of(const fl_kernels *table, object a, object mask) except? -1:
 
 
 cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weight, mask, bint return_grad, grad,
-                             bint return_hess, hess):
+                             bint return_hess, hess, double factor):
     """None: an operand leaves its domain, or nothing counts; the general path says what then."""
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
@@ -214,7 +226,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
         denominator = total_of(table, mask, None)
     if denominator == 0:
         return None
-    job.scale = 1.0 / denominator
+    job.scale = factor / denominator
     run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
     if fold.total.bad >= 0:
         return None
@@ -242,33 +254,68 @@ cdef inline bint is_plain_labels(object x) noexcept:
     return cnp.PyArray_ISCARRAY_RO(a) and (cnp.PyArray_TYPE(a) == cnp.NPY_INT64 or cnp.PyArray_TYPE(a) == cnp.NPY_INT32)
 
 
-def cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out,
-                  grad_out):
-    """Softmax cross entropy with class indices: (N, C) contiguous logits without options, straight to C."""
+cdef inline bint is_plain_vector(object x, int kind, Py_ssize_t size) noexcept:
+    """None, or a plain, contiguous, aligned, native 1-D array of this type and size."""
+    if x is None:
+        return True
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_NDIM(a) == 1
+            and cnp.PyArray_DIMS(a)[0] == size)
+
+
+cdef inline bint is_parameter(object x, double largest) noexcept:
+    """A float from 0 to `largest`."""
+    return type(x) is float and 0.0 <= <double>x <= largest
+
+
+cdef inline bint plain_rows(object input, object target, object weight, object mask, object class_axis) noexcept:
+    """(N, C) contiguous logits with labels; weights and mask, if any, likewise plain."""
+    if not (is_plain(input) and is_plain_labels(target) and type(class_axis) is int
+            and (class_axis == 1 or class_axis == -1)):
+        return False
+    cdef cnp.ndarray x = <cnp.ndarray>input, t = <cnp.ndarray>target
+    return (cnp.PyArray_NDIM(x) == 2 and cnp.PyArray_NDIM(t) == 1
+            and cnp.PyArray_DIMS(x)[0] == cnp.PyArray_DIMS(t)[0] and cnp.PyArray_DIMS(x)[1] < 2147483647
+            and is_plain_vector(weight, cnp.PyArray_TYPE(x), cnp.PyArray_DIMS(x)[1])
+            and is_plain_vector(mask, cnp.NPY_BOOL, cnp.PyArray_DIMS(x)[0]))
+
+
+def softmax(loss, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out,
+            grad_out, label_smoothing, z_loss, gamma):
+    """Cross entropy and its relatives: (N, C) contiguous input with labels straight to C."""
+    cdef int holds = loss.holds
     cdef int kind = reduction_code(reduction)
-    cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+    cdef bint fast = (kind != OTHER and grad_output is None and out is None
                       and (return_grad is False or return_grad is True) and fits_int64(ignore_index)
-                      and type(class_axis) is int and (class_axis == 1 or class_axis == -1) and is_plain(input)
-                      and is_plain_labels(target) and cnp.PyArray_NDIM(<cnp.ndarray>input) == 2
-                      and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
-                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[0] == cnp.PyArray_DIMS(<cnp.ndarray>target)[0]
-                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647
-                      and takes_gradient(grad_out, return_grad, input, target) and native_backend())
+                      and is_parameter(label_smoothing, 1.0) and is_parameter(z_loss, DBL_MAX)
+                      and (gamma is None or is_parameter(gamma, DBL_MAX))
+                      and (holds == FL_LOGITS or <double>z_loss == 0.0)
+                      and plain_rows(input, target, weight, mask, class_axis)
+                      and takes_gradient(grad_out, return_grad, input, target)
+                      and (grad_out is None or weight is None or not overlap(grad_out, weight))
+                      and (grad_out is None or mask is None or not overlap(grad_out, mask)) and native_backend())
+    cdef fl_row_job job
     if fast:
-        found = fast_cross_entropy(<cnp.ndarray>input, <cnp.ndarray>target, ignore_index, kind, return_grad, grad_out)
+        job.holds = holds
+        job.smoothing, job.z_loss = label_smoothing, z_loss
+        job.gamma = -1.0 if gamma is None else gamma
+        job.ignore_index = ignore_index
+        found = fast_softmax(&job, <cnp.ndarray>input, <cnp.ndarray>target, weight, mask, kind, return_grad, grad_out)
         if found is not None:
             return found
-    return _general_cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
-                                  grad_output, out, grad_out)
+    return _general_softmax(loss, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
+                            grad_output, out, grad_out, label_smoothing, z_loss, gamma)
 
 
-cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore_index, int kind, bint return_grad,
-                               grad):
-    """None: a label is bad; the general path says which. Labels are checked before a caller's array is written, and
-    weighed before a mean's gradient is."""
+cdef object fast_softmax(fl_row_job *job, cnp.ndarray x, cnp.ndarray target, weight, mask, int kind, bint return_grad,
+                          grad):
+    """None: a label or a probability is bad; the general path says which. Labels are checked before a caller's array is
+    written, and before probabilities, and weighed before a mean's gradient is."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
-    cdef fl_row_job job
     cdef fl_fold fold
+    cdef int code = CROSS_ENTROPY if job.holds == FL_LOGITS else PROBABILITIES
     cdef object value = None
     job.want = FL_VALUE
     job.positions = cnp.PyArray_DIMS(x)[0]
@@ -277,37 +324,39 @@ cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore
     by_rows(&job.logits, x)
     job.class_stride = cnp.PyArray_ITEMSIZE(x)
     direct(&job.target, target)
-    job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(target) == cnp.NPY_INT64 else FL_INT32
-    job.mask.data = job.grad_output.data = job.grad.data = NULL
-    job.class_weight = NULL
+    job.mask.data = job.grad_output.data = job.grad.data = job.distribution.data = NULL
+    if mask is not None:
+        direct(&job.mask, <cnp.ndarray>mask)
+    job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>weight) if weight is not None else NULL
     job.every_label = 0
-    job.ignore_index = ignore_index
     job.scale = 1.0
     job.value = NULL
-    cdef bint first_labels = return_grad and (kind == MEAN or grad is not None)
     if kind == NONE:
         value = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(x), 0)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    cdef bint first_labels = return_grad and (kind == MEAN or grad is not None) or job.holds == FL_PROBABILITIES
     if return_grad:
         grad = empty_like(x) if grad is None else grad
         by_rows(&job.grad, <cnp.ndarray>grad)
         job.grad_class_stride = job.class_stride
     # From here on nothing is read from the arrays' shapes: another thread may change them.
     if first_labels:
-        run_row_job(table, CROSS_ENTROPY, &job, True, &fold)
+        run_row_job(table, code, job, True, &fold)
         if fold.total.bad >= 0:
             return None
         if kind == MEAN:
             job.scale = 1.0 / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else 0.0
     if return_grad:
         job.want |= FL_GRAD
-    run_row_job(table, CROSS_ENTROPY, &job, False, &fold)
+    run_row_job(table, code, job, False, &fold)
     if fold.total.bad >= 0:
         return None
     if kind == SUM:
         value = float64(fl_fold_sum(&fold))
     elif kind == MEAN:
-        value = float64(fl_fold_sum(&fold) / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else float("nan"))
+        if fl_fold_weight(&fold) == 0:
+            return None if fl_fold_sum(&fold) != 0 else (float64(NAN), grad) if return_grad else float64(NAN)
+        value = float64(fl_fold_sum(&fold) / fl_fold_weight(&fold))
     return (value, grad) if return_grad else value
 
 

@@ -25,7 +25,7 @@ def linear_cross_entropy(
     return_grad: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None,
+    grad_out: tuple[NDArray[Any], ...] | None = None,
 ) -> np.float64: ...
 @overload
 def linear_cross_entropy(
@@ -42,7 +42,7 @@ def linear_cross_entropy(
     return_grad: Literal[False] = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None,
+    grad_out: tuple[NDArray[Any], ...] | None = None,
 ) -> _Array: ...
 @overload
 def linear_cross_entropy(
@@ -59,8 +59,8 @@ def linear_cross_entropy(
     return_grad: Literal[True],
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None,
-) -> tuple[np.float64, tuple[_Array, _Array, _Array]]: ...
+    grad_out: tuple[NDArray[Any], ...] | None = None,
+) -> tuple[np.float64, tuple[_Array, ...]]: ...
 @overload
 def linear_cross_entropy(
     input: ArrayLike,
@@ -76,8 +76,8 @@ def linear_cross_entropy(
     return_grad: Literal[True],
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None,
-) -> tuple[_Array, tuple[_Array, _Array, _Array]]: ...
+    grad_out: tuple[NDArray[Any], ...] | None = None,
+) -> tuple[_Array, tuple[_Array, ...]]: ...
 @overload
 def linear_cross_entropy(
     input: ArrayLike,
@@ -93,5 +93,5 @@ def linear_cross_entropy(
     return_grad: bool = False,
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-    grad_out: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None,
+    grad_out: tuple[NDArray[Any], ...] | None = None,
 ) -> Any: ...

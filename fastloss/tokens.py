@@ -3,8 +3,9 @@
 
 Every function reads the logits once and needs memory for its result only. The classes (the vocabulary) stand on the
 last axis unless `class_axis` says otherwise; what is left without that axis are the positions. Positions that `mask`,
-`lengths` or `ignore_index` leave out are not read and get 0. A token whose logit is -inf is masked: its probability is
-0 and it contributes nothing. A row that holds nan or +inf, or nothing above -inf, has no probabilities: nan.
+`lengths` or `ignore_index` leave out get 0, whatever stands there. A token whose logit is -inf is masked: its
+probability is 0 and it contributes nothing. A row that holds nan or +inf, or nothing above -inf, has no probabilities:
+nan.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ def topk_log_probs(
     >>> import fastloss as fl
     >>> values, indices = fl.topk_log_probs([[1.0, 3.0, 2.0, 3.0]], 3)
     >>> values.round(6).tolist(), indices.tolist()
-    ([[-0.925432, -0.925432, -1.925432]], [[1, 3, 2]])
+    ([[-0.917576, -0.917576, -1.917576]], [[1, 3, 2]])
     """
     return _call.topk(logits, k, class_axis, mask, lengths)
 

@@ -19,7 +19,7 @@ def token_log_probs(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-) -> Any: ...
+) -> _Array: ...
 def logsumexp(
     logits: ArrayLike,
     *,
@@ -27,7 +27,7 @@ def logsumexp(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-) -> Any: ...
+) -> _Array: ...
 def entropy(
     logits: ArrayLike,
     *,
@@ -35,7 +35,7 @@ def entropy(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-) -> Any: ...
+) -> _Array: ...
 def topk_log_probs(
     logits: ArrayLike,
     k: int,
@@ -43,7 +43,7 @@ def topk_log_probs(
     class_axis: int = -1,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
-) -> Any: ...
+) -> tuple[_Array, _Array]: ...
 def kl_div_logits(
     p_logits: ArrayLike,
     q_logits: ArrayLike,
@@ -52,7 +52,7 @@ def kl_div_logits(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
-) -> Any: ...
+) -> _Array: ...
 def perplexity(
     logits: ArrayLike,
     target: ArrayLike,
@@ -61,7 +61,7 @@ def perplexity(
     class_axis: int = -1,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
-) -> Any: ...
+) -> np.float64: ...
 def bits_per_byte(
     logits: ArrayLike,
     target: ArrayLike,
@@ -71,4 +71,4 @@ def bits_per_byte(
     class_axis: int = -1,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
-) -> Any: ...
+) -> np.float64: ...

@@ -24,9 +24,9 @@ class Case:
 
     `draw(rng, shape)` gives float64 (and integer) operands inside the loss's domain; `shape` is that of `input`.
     `kernel` is the row of the C table and the name of the reference function; `predictions` are the operands that get
-    gradients; `defaults` are the kernel's parameters in the order of its row in elementwise.def. `bounds`: of operands
-    that have a domain. `per_sample`: the unreduced loss is a mean over the last axis. `peer` stands for the function of
-    the same name in PyTorch where there is none.
+    gradients; `defaults` are the kernel's parameters in the order of its row in elementwise.def. `lists`: the target of
+    a row loss has the class axis too. `bounds`: of operands that have a domain. `per_sample`: the unreduced loss is a
+    mean over the last axis. `peer` stands for the function of the same name in PyTorch where there is none.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     predictions: tuple[str, ...] = ("input",)
     rows: bool = False
+    lists: bool = False  # the target has the class axis too
     defaults: dict[str, Any] = field(default_factory=dict)
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     per_sample: bool = False
@@ -51,7 +52,7 @@ class Case:
         """Seeded operands; floating-point ones are rounded to `dtype`, labels stay integers."""
         rng = np.random.default_rng([seed, *shape])
         drawn = {k: np.asarray(v) for k, v in self.draw(rng, shape).items()}
-        return {k: v if v.dtype.kind == "i" else v.astype(dtype) for k, v in drawn.items()}
+        return {k: v if v.dtype.kind in "ib" else v.astype(dtype) for k, v in drawn.items()}
 
     def call(self, operands: dict[str, Any], **options: Any) -> Any:
         """The loss of these operands with the case's options, and further ones."""
@@ -91,7 +92,7 @@ class Case:
         return self.peer or getattr(torch.nn.functional, self.function)
 
     def torch(self, operands: Operands, reduction: str = "mean") -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Value and gradients (of the sum, for "none") by the function of the same name in PyTorch."""
+        """Value and gradients (of the sum, for "none") by the function of the same name in PyTorch, or its formula."""
         import torch
 
         tensors = {k: torch.tensor(v) for k, v in operands.items()}
@@ -104,6 +105,17 @@ class Case:
         value.sum().backward()
         by_name = dict(zip((name for name in POSITIONAL if name in operands), positional, strict=True))
         return value.detach().numpy(), tuple(by_name[name].grad.numpy() for name in self.predictions)
+
+
+def written_out(name: str) -> Callable[..., Any]:
+    """What stands for a loss that PyTorch does not have: see torch_formulas.py."""
+
+    def peer(*operands: Any, **options: Any) -> Any:
+        import torch_formulas
+
+        return torch_formulas.loss(name, *operands, **options)
+
+    return peer
 
 
 def pair(rng: np.random.Generator, shape: Shape) -> Operands:

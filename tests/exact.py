@@ -19,6 +19,7 @@ from typing import Any
 
 import exact_binary
 import exact_likelihood
+import exact_margin
 import exact_regression
 import mpmath
 import numpy as np
@@ -29,6 +30,7 @@ from mpmath import mpf
 from fastloss.reference import elementwise, softmax
 
 LIMIT_ULP = 4.0
+MARGINS = ("multi_margin", "multilabel_margin")
 DIGITS = 60  # float64 results keep 16 of them even where terms cancel down to half an ulp of an input
 
 Numbers = list[Any]
@@ -74,7 +76,11 @@ def _excess_single(case: Case, operands: dict, options: dict, actual: list[np.nd
     """Against the float64 reference, whose own error is nothing beside an ulp of float32."""
     wide = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in operands.items()}
     half = {k: 0.5 * _spacing(v).astype(np.float64) for k, v in operands.items() if v.dtype.kind == "f"}
-    if case.rows:
+    if case.kernel in MARGINS:
+        positives = exact_margin.positives_of(operands["target"])
+        parts = exact_margin.exact_rows(wide["input"], positives, half["input"])
+        exact, slack = ([part / wide["input"].shape[1] for part in some] for some in parts)
+    elif case.rows:
         exact, slack = _rows(wide["input"], wide["target"], half["input"])
     else:
         function = getattr(elementwise, case.kernel)
@@ -92,7 +98,8 @@ def _excess_single(case: Case, operands: dict, options: dict, actual: list[np.nd
                     ends = [
                         results({**wide, name: within(case, name, wide[name] + s * half[name])})[k] for s in (1, -1)
                     ]
-                    slack[k] += 2 * np.maximum(*(np.abs(end - exact[k]) for end in ends))
+                    moved = np.fmax(*(np.abs(end - exact[k]) for end in ends))
+                    slack[k] += 2 * np.nan_to_num(moved, nan=0.0)  # nan: beyond float64
     return [_beyond(a, e, s) for a, e, s in zip(actual, exact, slack, strict=True)]
 
 
@@ -142,9 +149,13 @@ def _excess_double(case: Case, operands: dict, options: dict, actual: list[np.nd
     arrays = list(operands.values())
     with mpmath.workdps(DIGITS):
         for i in range(size):
-            exact, slack = (
-                _exact_row(arrays[0][i], int(arrays[1][i])) if case.rows else exact_element(case, operands, params, i)
-            )
+            if case.kernel in MARGINS:
+                row = arrays[0][i]
+                exact, slack = exact_margin.exactly(row, arrays[1][i], 0.5 * _spacing(row))
+            elif case.rows:
+                exact, slack = _exact_row(arrays[0][i], int(arrays[1][i]))
+            else:
+                exact, slack = exact_element(case, operands, params, i)
             for k, part in enumerate(actual):
                 found[k][i] = _beyond_exactly(float(part[i]), exact[k], slack[k])
     return found
@@ -190,7 +201,9 @@ def _beyond_exactly(actual: float, exact: mpf, slack: mpf) -> float:
 def sample(case: Case, kind: str, n: int, dtype: Any, rng: np.random.Generator, classes: int = 5) -> tuple[dict, dict]:
     """`n` elements (or rows of `classes`) of one kind for the loss of `case`, rounded to `dtype`."""
     draw = Draw(kind, (n, classes) if case.rows else (n,), np.dtype(dtype), rng)
-    if case.rows:
+    if case.kernel in MARGINS:
+        operands, options = exact_margin.draw(draw, case.kernel)
+    elif case.rows:
         operands, options = _draw_logits(draw)
     else:
         chosen = TOPICS.get(f"draw_{case.kernel}")
@@ -207,6 +220,8 @@ def _draw_logits(draw: Draw) -> tuple[dict, dict]:
         x = np.where(draw.rng.random(draw.shape) < 0.5, draw.wide(-30, 6), draw.wide(-2, 2))
     elif draw.kind == "subnormal":
         x = draw.subnormal()
+    elif draw.kind == "edge":
+        x = draw.rng.choice([0.0, 1e4, -1e4, float(draw.info.max) / 16, -float(draw.info.max) / 16], draw.shape)
     else:  # ties, and sure and right predictions
         x = draw.near(draw.normal()[:, :1])
         x[rows, target] += draw.rng.choice([0.0, 1.0], draw.shape[0]) * draw.rng.uniform(0, 90, draw.shape[0])

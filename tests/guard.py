@@ -117,8 +117,12 @@ def shapes(case: Case, lengths: list[int]) -> list[Shape]:
 def converted(a: np.ndarray, dtype: Any) -> np.ndarray:
     """Operands as another dtype; what does not fit an integer is cut off."""
     dtype = np.dtype(dtype)
+    if a.dtype.kind == "b":  # labels too, one for each class
+        return a
     if a.dtype.kind in "iu":  # labels, as far as they fit
-        return (a % 100).astype(dtype) if dtype.kind in "iu" else a
+        if dtype.kind not in "iu" or (dtype.kind == "u" and a.min(initial=0) < 0):
+            return a
+        return np.where(a < 0, a, a % 100).astype(dtype)
     return np.clip(a, 0, 100).astype(dtype) if dtype.kind in "biu" else a.astype(dtype)
 
 
@@ -181,7 +185,7 @@ def plan() -> Iterator[Step]:
             if every:
                 yield case, shapes(case, FEW), dtype, ["unaligned", "gaps", "backwards", "transposed"]
     # Which loss it is makes no difference to the loader: two are enough, and a row loss for its labels.
-    for case in (fullest["mse"], fullest["gaussian_nll"], fullest["cross_entropy"]):
+    for case in (fullest["mse"], fullest["gaussian_nll"], fullest["cross_entropy"], fullest["multilabel_margin"]):
         for dtype in converted_types():
             few = [(n,) for n in FEW] if not case.rows else [(17, 3), (3, 81), (2, 3, 17), (33, 65), (1, 1025)]
             yield case, few, dtype, ["contiguous", "gaps", "unaligned"]

@@ -92,9 +92,9 @@ def test_company_order_and_padding(dtype, from_logits, forced):
 
 
 @in_every_way
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", ["sigma 3", "sigma 40", "tight", "masked", "no labels", "segments"])
 def test_value_is_the_same_without_its_gradient(name, dtype, from_logits, forced):
-    batch = batch_of(name)
+    batch = batch_of(name).prepared(dtype, from_logits)
     for reduction in ("none", "mean"):
         alone = call(batch, dtype, from_logits, forced, reduction=reduction)
         assert bits(alone) == bits(call(batch, dtype, from_logits, forced, reduction=reduction, return_grad=True)[0])

@@ -131,7 +131,8 @@ def random_call(seed: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     dtype = random.choice(FLOATS)
     for name, a in operands.items():
         if case.rows and name == "target":
-            operands[name] = a.astype(random.choice(LABELS) if a.size and a.min() >= 0 and a.max() < 128 else "i8")
+            fits = a.dtype.kind == "i" and a.size and a.min() >= 0 and a.max() < 128
+            operands[name] = a.astype(random.choice(LABELS) if fits else a.dtype)
         elif not case.rows and name != "input" and random.random() < 0.3:
             a = narrower(random, a)
             operands[name] = retyped(random, a, random.choice(DATA) if name != "var" else dtype)
@@ -139,7 +140,8 @@ def random_call(seed: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
             operands[name] = retyped(random, a, dtype if random.random() < 0.9 else random.choice(DATA))
     if case.rows and len(shape) > 1 and random.random() < 0.5:  # the classes elsewhere
         axis = random.randrange(len(shape))
-        operands["input"] = np.moveaxis(operands["input"], 1, axis)
+        for name in ("input", "target") if case.lists else ("input",):
+            operands[name] = np.moveaxis(operands[name], 1, axis)
         options["class_axis"] = axis - random.choice([0, len(shape)])
     rng = np.random.default_rng(seed)
     if random.random() < 0.3:
@@ -148,7 +150,7 @@ def random_call(seed: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         options["ignore_index"] = random.choice([0, 1, -100, 127])
     if random.random() < 0.3:
         options["grad_output"] = retyped(random, narrower(random, rng.normal(size=where)), random.choice(FLOATS))
-    if not case.rows:
+    if case.kernel != "cross_entropy":
         options.pop("ignore_index", None)
     if random.random() < 0.25:
         spoil(random, operands, options, case.rows)

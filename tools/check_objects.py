@@ -26,19 +26,40 @@ from flags import ISAS, kernel_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 # Functions whose loops are hot. -fno-inline keeps each a function of its own (what is forced inline stays so).
-HOT = re.compile(r"(map_|tile_|column_|finish_)\w+$")
+HOT = re.compile(r"(map_|tile_|column_|finish_|lanes_)\w+$")
 # Hot functions that may have a scalar loop, or have no arithmetic to pack: name, or object and name -> why.
 SCALAR_ALLOWED = {
     "tile_sum": "the last fold over lanes, once a tile",
     "tile_sum_wide": "the last fold over lanes, where a sum overflowed",
     "tile_max": "the last fold over lanes, once a tile",
+    "tile_square_sum": "the last fold over lanes, once a tile",
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
+    "baseline_64 column_join": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
+    **{
+        f"baseline_64 {name}": "SSE2 has no comparison of 64-bit labels"
+        for name in (
+            "column_label",
+            "column_mass",
+            "column_gradient",
+            "column_mass_gradient",
+            "column_outside",
+            "column_cost_slope",
+            "finish_value_hard",
+            "finish_value_soft",
+            "finish_value_focal",
+            "finish_cost",
+            "finish_cost_focal",
+            "finish_cost_log",
+            "column_fold",
+            "column_fold_moment",
+            "finish_margins",
+            "column_hinge",
+            "column_slopes",
+            "column_margin_gradient",
+        )
+    },
     "baseline_64 tile_distance": "SSE2 has no mask of 64-bit lanes",
-    "baseline_64 column_fold": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_fold_moment": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 finish_values": "SSE2 has no comparison of 64-bit labels",
 }
 UNPACKED_ALLOWED = {
     "map_value_identity": "copies",
@@ -47,10 +68,15 @@ UNPACKED_ALLOWED = {
     "finish_gradient": "calls tile_multiply and tile_mask, has no loop of its own",
     "tile_leaves": "compares",
     "tile_mask": "selects",
+    "tile_step": "compares and selects",
+    "column_pick": "compares and selects",
     "tile_max": "compares and selects",
+    "tile_fill": "stores",
     "tile_take_ones": "compares and selects",
     "finish_counted": "selects",
     "column_max": "compares and selects",
+    "column_label": "compares and selects",
+    "column_outside": "compares and selects",
     "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
 }
 # float16 and bfloat16 to real: contiguous input is widened by packed instructions, input of any stride need not be.

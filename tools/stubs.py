@@ -40,10 +40,14 @@ OVERLOADS = [
 ]
 
 
-def predictions(function):
-    """Number of gradients: as many as operands of which the docstring says "the/a prediction operand"."""
+def gradients(function):
+    """Type of the gradients: one for each operand of which the docstring says "the/a prediction operand"; any number if
+    it says "a prediction operand where given"."""
     doc = re.sub(r"\s+", " ", ast.get_docstring(function) or "")
-    return max(1, len(re.findall(r"\b(?:the|a) prediction operand\b", doc, re.IGNORECASE)))
+    found = re.findall(r"\b(?:the|a) prediction operand\b( where given)?", doc, re.IGNORECASE)
+    if any(found):
+        return "tuple[_Array, ...]"
+    return "_Array" if len(found) <= 1 else f"tuple[{', '.join(['_Array'] * len(found))}]"
 
 
 def parameter(argument, default, grad, narrowed):
@@ -52,7 +56,8 @@ def parameter(argument, default, grad, narrowed):
     if argument.arg in ("out", "grad_out", "hess_out"):
         annotation = f"{grad if argument.arg == 'grad_out' else '_Array'} | None".replace("_Array", "NDArray[Any]")
     elif annotation == "Any":
-        annotation = "ArrayLike" if default is None else "ArrayLike | None"
+        optional = default is not None and ast.unparse(default) == "None"
+        annotation = "ArrayLike | None" if optional else "ArrayLike"
     text = f"{argument.arg}: {annotation}"
     return text if default is None else f"{text} = {ast.unparse(default)}"
 
@@ -94,10 +99,10 @@ def stub(module):
     parts = []
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
-            parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
+            result = re.sub(r"\bAny\b", "_Array", ast.unparse(function.returns))
+            parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> {result}: ...\n")
         elif isinstance(function, ast.FunctionDef) and function.name in names:
-            n = predictions(function)
-            grad = "_Array" if n == 1 else f"tuple[{', '.join(['_Array'] * n)}]"
+            grad = gradients(function)
             has_hess = any(a.arg == "return_hess" for a in function.args.kwonlyargs)
             for reduction, return_grad, return_hess, result in OVERLOADS:
                 if "True" in return_hess and not has_hess:

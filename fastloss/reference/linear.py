@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 def _factors(job: LinearJob) -> tuple[Array, Array]:
-    """What -log p of each class is multiplied by, (N, K, V): the label's part, and that of other classes."""
+    """What -log p of each class is multiplied by, (N, K, V): for the label, and for probabilities or smoothing."""
     classes = job.linear_weight.shape[0]
     weight = np.ones(classes) if job.weight is None else job.weight
     spread = job.smoothing / max(classes, 1)
