@@ -2,8 +2,8 @@
 """Train LightGBM with a loss of fastloss as its objective: python examples/boosting.py (pip install fastloss[examples])
 
 A boosting library asks for the gradient and the second derivative of the loss by each prediction. Here the classes are
-out of balance, one sample in twenty is positive, and two losses are tried beside LightGBM's own: the same logistic loss,
-which must give the same model, and the focal loss, which has no like among LightGBM's objectives.
+out of balance, one sample in twenty is positive, and two losses are tried beside LightGBM's own: the same logistic
+loss, which must give the same model, and the focal loss, which has no like among LightGBM's objectives.
 """
 
 from __future__ import annotations

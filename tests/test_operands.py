@@ -246,7 +246,7 @@ SHAPES = st.lists(st.integers(0, 9) | st.sampled_from([16, 17, 40]), max_size=4)
 
 @given(data=st.data(), shape=SHAPES)
 def test_any_elementwise_view_gives_the_bits_of_its_copy(data, shape):
-    case = data.draw(st.sampled_from(ELEMENTWISE))
+    case = data.draw(st.sampled_from([c for c in ELEMENTWISE if not (c.bounds or c.per_sample)]))
     operands = {name: data.draw(strided(a.shape)) for name, a in case.operands(shape).items()}
     copies = {name: a.astype(a.dtype.newbyteorder("="), order="C") for name, a in operands.items()}
     reduction = data.draw(st.sampled_from(REDUCTIONS))
