@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import as_array, as_optional, check_broadcast, working_dtype
-from ._call import ABOVE_MINUS_ONE, Elementwise, check_options, elementwise, real_number
+from ._call import ABOVE_MINUS_ONE, Elementwise, Unfinished, check_options, elementwise, real_number
 
 __all__ = [
     "huber_loss",
@@ -337,6 +337,8 @@ def rmse_loss(
     eps = real_number(eps, "eps")
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps must be finite and not negative, got {eps}")
+    if isinstance(reduction, Unfinished):
+        raise ValueError("rmse_loss is no sum of parts: accumulate mse_loss, and take the root of its result")
     if not isinstance(reduction, str) or reduction != "mean":
         raise ValueError(f"reduction must be 'mean' (not 'none' or 'sum': the root is of a mean), got {reduction!r}")
     check_options(reduction, return_grad, grad_output, None, grad_out)

@@ -89,6 +89,9 @@ def test_no_classes():
 @each_case
 @pytest.mark.parametrize("reduction", ["average", "batchmean", "", None, 1])
 def test_unknown_reduction(case, reduction):
+    if case.function == "kl_div" and reduction == "batchmean":
+        assert case.call(case.operands((4, 3)), reduction=reduction) == case.call(case.operands((4, 3))) * 3
+        return
     message = refusal(lambda: case.call(case.operands((4, 3)), reduction=reduction), ValueError, TypeError)
     assert "reduction" in message and repr(reduction) in message
     assert all(word in message for word in ("none", "mean", "sum"))
