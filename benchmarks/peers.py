@@ -510,6 +510,8 @@ def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
         raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
     for part, wanted in zip(parts, expected_parts, strict=True):
         # In the mean, since libraries choose different subgradients at the few elements where x = y.
-        difference, scale = (float(np.mean(np.abs(a), dtype=np.float64)) for a in (part - wanted, wanted))
+        difference, scale = (
+            float(np.mean(np.abs(a), dtype=np.float64)) for a in (part.reshape(wanted.shape) - wanted, wanted)
+        )
         if not difference <= 1e-3 * scale:
             raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")

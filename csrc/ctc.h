@@ -43,6 +43,7 @@ static ptrdiff_t read_target(struct ctc *s, int64_t *tile, ptrdiff_t *bad) {
     if (s->index) {
         for (ptrdiff_t k = s->labels; k < s->lanes; k++) s->index[k] = (int32_t)job->blank;
         for (ptrdiff_t k = s->labels; k < s->stride; k++) s->here[k] = s->skip[k] = 0;
+        for (ptrdiff_t k = 0; k < s->stride; k++) s->everywhere[k] = 1;
     }
     return needed;
 }
@@ -108,7 +109,7 @@ static void gradient(struct ctc *s) {
     if (s->total == 0) {
         clear_gradient(s, 0, s->frames);
         if (s->job->from_logits)
-            for (ptrdiff_t t = 0; t < s->frames; t++) normalise_frame(s, t, t);
+            for (ptrdiff_t t = 0; t < s->frames; t++) normalise_frame(s, t, t, NULL);
     } else if (!backward(s)) {
         s->exact = 1;
         forward(s);
@@ -153,6 +154,7 @@ static void ctc_sequence(const void *arg, ptrdiff_t unit, char *scratch, fl_part
     }
     s.log_probs = job->log_probs.data + n * job->sample_stride;
     s.tiles = (real *)scratch;
+    s.plain = in_place(job);
     const ptrdiff_t needed = read_target(&s, (int64_t *)scratch, &out->bad);
     if (needed >= 0) {
         double loss = R_INFINITY;

@@ -6,6 +6,9 @@
 
 #include "ctc_state.h"
 #include "softmax.h"
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #define CTC_LOG2E 0x1.71547652b82fep+0
 #define CTC_LN2 0x1.62e42fefa39efp-1
@@ -46,8 +49,7 @@ FL_INLINE double d_exp_fraction(double r) {
     return d_fma(q, r, 1.0);
 }
 
-/* ---- exponentials --------------------------------------------------------------------------------------------------- */
-
+/* Integers in the order of the reals that they stand for. */
 FL_INLINE ireal ordered(real x) {
     const ireal i = r_bits(x);
     return i ^ ((i >> (8 * (int)sizeof(real) - 1)) & (ireal)(((ureal)-1) >> 1));
@@ -55,6 +57,8 @@ FL_INLINE ireal ordered(real x) {
 FL_INLINE real unordered(ireal i) {
     return r_from_bits(i ^ ((i >> (8 * (int)sizeof(real) - 1)) & (ireal)(((ureal)-1) >> 1)));
 }
+
+/* ---- exponentials --------------------------------------------------------------------------------------------------- */
 
 /* Largest and smallest of x[n], in the order of integers, where NaN lies beyond the infinities. */
 static void lanes_bounds(const real *restrict x, ptrdiff_t n, real *largest, real *smallest) {
@@ -99,10 +103,37 @@ static void lanes_exact_emissions(double *restrict y, double *restrict exponent,
 
 /* ---- gathering ---------------------------------------------------------------------------------------------------- */
 
+/* to[k] = row[index[k]] for whole lanes. Tuned for no processor in particular, GCC would extract every index and insert
+ * every element: five times slower. */
 static void gather_reals(real *restrict to, const real *restrict row, const int32_t *restrict index, ptrdiff_t n) {
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
+#if defined(__AVX512F__) && FL_REAL == 32
+    for (ptrdiff_t k = 0; k < n; k += 16)
+        _mm512_storeu_ps(to + k, _mm512_i32gather_ps(_mm512_loadu_si512(index + k), row, 4));
+#elif defined(__AVX512F__)
+    for (ptrdiff_t k = 0; k < n; k += 8)
+        _mm512_storeu_pd(to + k, _mm512_i32gather_pd(_mm256_loadu_si256((const __m256i *)(index + k)), row, 8));
+#elif defined(__AVX2__) && FL_REAL == 32
+    for (ptrdiff_t k = 0; k < n; k += 8)
+        _mm256_storeu_ps(to + k, _mm256_i32gather_ps(row, _mm256_loadu_si256((const __m256i *)(index + k)), 4));
+#elif defined(__AVX2__)
+    for (ptrdiff_t k = 0; k < n; k += 4)
+        _mm256_storeu_pd(to + k, _mm256_i32gather_pd(row, _mm_loadu_si128((const __m128i *)(index + k)), 8));
+#else
     for (ptrdiff_t k = 0; k < n; k++) to[k] = row[index[k]];
+#endif
+}
+
+static void prefetch(const char *p, ptrdiff_t bytes) {
+    for (ptrdiff_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+}
+
+/* Ask for a row that will be gathered soon: all of it, or the classes alone if they are fewer than its cache lines. */
+static void prefetch_row(const struct ctc *s, const char *row) {
+    const ptrdiff_t bytes = s->job->classes * (ptrdiff_t)sizeof(real);
+    if (bytes / 64 <= s->labels)
+        prefetch(row, bytes);
+    else
+        for (ptrdiff_t k = 0; k <= s->labels; k++) __builtin_prefetch(row + s->index[k] * (ptrdiff_t)sizeof(real));
 }
 
 #define GATHER_BYTES(TYPE)                                                                                            \
@@ -131,12 +162,12 @@ static int in_place(const fl_ctc_job *job) {
 /* frames x lanes reals at the classes of s->index, into s->gathered. */
 static void gather_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames) {
     const fl_ctc_job *job = s->job;
-    const int plain = in_place(job);
     const ptrdiff_t size = fl_itemsize(job->log_probs.dtype);
     const char *row = s->log_probs + first * job->frame_stride;
     for (ptrdiff_t f = 0; f < frames; f++, row += job->frame_stride) {
         real *to = s->gathered + f * s->lanes;
-        if (plain) {
+        if (s->plain) {
+            if (first + f + CTC_AHEAD < s->frames) prefetch_row(s, row + CTC_AHEAD * job->frame_stride);
             gather_reals(to, (const real *)row, s->index, s->lanes);
         } else {
             gather_bytes(s->raw, row, s->index, s->lanes, job->class_stride, size);
@@ -147,36 +178,69 @@ static void gather_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames) {
 
 /* ---- normalisers of logits ------------------------------------------------------------------------------------------ */
 
-/* Tile c... of a frame as whole lanes, padded with -inf. */
-static const real *load_classes(const fl_ctc_job *job, const char *row, ptrdiff_t c, ptrdiff_t n, real *scratch) {
-    const real *x = fl_load_run(&kernels, &job->log_probs, row + c * job->class_stride, job->class_stride, n, scratch);
-    for (ptrdiff_t i = n; i % FL_LANES; i++) scratch[i] = -R_INFINITY;
-    return x;
+/* Largest of x[n] in the order of integers, where NaN lies beyond the infinities. */
+static ireal lanes_highest(const real *restrict x, ptrdiff_t n) {
+    ireal high = ordered(x[0]);
+    n &= -(ptrdiff_t)FL_LANES;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const ireal i = ordered(x[k]);
+        high = i > high ? i : high;
+    }
+    return high;
+}
+
+/* e = exp(x - max), at most 1, and its sum. Four reals meet before they are added to a float64 lane, as in tile_sum. */
+static double lanes_exp_sum(real *restrict e, const real *restrict x, real max, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    ptrdiff_t i = 0;
+    for (; i + 4 * FL_LANES <= n; i += 4 * FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) {
+            const ptrdiff_t k = i + l;
+            e[k] = r_exp(x[k] - max), e[k + FL_LANES] = r_exp(x[k + FL_LANES] - max);
+            e[k + 2 * FL_LANES] = r_exp(x[k + 2 * FL_LANES] - max), e[k + 3 * FL_LANES] = r_exp(x[k + 3 * FL_LANES] - max);
+            lane[l] += (double)((e[k] + e[k + FL_LANES]) + (e[k + 2 * FL_LANES] + e[k + 3 * FL_LANES]));
+        }
+    for (; i < n; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] += (double)(e[i + l] = r_exp(x[i + l] - max));
+    return fold_lanes(lane);
 }
 
 FL_INLINE ptrdiff_t tile_of(ptrdiff_t classes, ptrdiff_t c) { return classes - c < FL_TILE ? classes - c : FL_TILE; }
 
-static real frame_max(const fl_ctc_job *job, const char *row, real *scratch) {
-    real max = -R_MAX;
-    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_of(job->classes, c);
-        const real higher = tile_max(load_classes(job, row, c, n, scratch), whole_lanes(n));
-        max = higher > max ? higher : max;
-    }
-    return max;
+/* Tile c... of a frame as whole lanes, padded with -inf. */
+static const real *load_classes(const struct ctc *s, const char *row, ptrdiff_t c, ptrdiff_t n) {
+    const fl_ctc_job *job = s->job;
+    const real *x = s->tiles;
+    if (s->plain && n % FL_LANES)
+        memcpy(s->tiles, (const real *)row + c, (size_t)n * sizeof(real));
+    else if (s->plain)
+        x = (const real *)row + c;
+    else
+        x = fl_load_run(&kernels, &job->log_probs, row + c * job->class_stride, job->class_stride, n, s->tiles);
+    for (ptrdiff_t i = n; i % FL_LANES; i++) s->tiles[i] = -R_INFINITY;
+    return x;
 }
 
-/* Largest logit and sum of exponentials of frame t, to place i. */
-static void normalise_frame(struct ctc *s, ptrdiff_t t, ptrdiff_t i) {
+/* Largest logit of frame t and the sum of all exponentials, to place i. The exponentials themselves go to `row` or, of an
+ * incomplete tile or without a row, to the second of s->tiles. */
+static void normalise_frame(struct ctc *s, ptrdiff_t t, ptrdiff_t i, real *row) {
     const fl_ctc_job *job = s->job;
-    const char *row = s->log_probs + t * job->frame_stride;
-    real *scratch = s->tiles;
-    const real max = frame_max(job, row, scratch);
+    const ptrdiff_t classes = job->classes;
+    const char *logits = s->log_probs + t * job->frame_stride;
+    const real *x = load_classes(s, logits, 0, tile_of(classes, 0));
+    ireal high = lanes_highest(x, whole_lanes(tile_of(classes, 0)));
+    for (ptrdiff_t c = FL_TILE; c < classes; c += FL_TILE) {
+        const ptrdiff_t n = tile_of(classes, c);
+        const ireal higher = lanes_highest(x = load_classes(s, logits, c, n), whole_lanes(n));
+        high = higher > high ? higher : high;
+    }
+    const real max = unordered(high);
     double sum = 0;
-    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_of(job->classes, c);
-        tile_exp(scratch + FL_TILE, load_classes(job, row, c, n, scratch), whole_lanes(n), max, 1);
-        sum += tile_sum(scratch + FL_TILE, whole_lanes(n));
+    for (ptrdiff_t c = 0; c < classes; c += FL_TILE) {
+        const ptrdiff_t n = tile_of(classes, c);
+        if (s->plain && t + 1 < s->frames) prefetch(logits + job->frame_stride + c * (ptrdiff_t)sizeof(real), n * (ptrdiff_t)sizeof(real));
+        if (classes > FL_TILE) x = load_classes(s, logits, c, n);
+        sum += lanes_exp_sum(row && n == FL_TILE ? row + c : s->tiles + FL_TILE, x, max, whole_lanes(n));
     }
     s->frame_max[i] = (double)max;
     s->frame_sum[i] = sum;
@@ -217,7 +281,7 @@ static void emit_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames, int fo
     for (ptrdiff_t done = 0; done < frames; done += at_once) {
         const ptrdiff_t n = frames - done < at_once ? frames - done : at_once;
         if (forward && logits && !gradient)
-            for (ptrdiff_t f = done; f < done + n; f++) normalise_frame(s, first + f, f);
+            for (ptrdiff_t f = done; f < done + n; f++) normalise_frame(s, first + f, f, NULL);
         gather_frames(s, first + done, n);
         for (ptrdiff_t f = 0; f < n; f++) {
             const real *x = s->gathered + f * lanes;

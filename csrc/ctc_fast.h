@@ -59,48 +59,53 @@ static void lanes_normalise(double *restrict mass, double *restrict exponent, pt
     }
 }
 
-/* Coefficients of a forward window from the exponents of labels and blanks: into blank k from label k - 1, into label k
- * from blank k and from label k - 1. Returns the largest exponent of one, at least 0. */
-static double lanes_forward_coefficients(const struct ctc *s, const double *restrict label, const double *restrict blank,
-                                         ptrdiff_t low, ptrdiff_t high) {
-    double *restrict c1 = ctc_row(s, s->coefficient, 3, 0, 0), *restrict c2 = ctc_row(s, s->coefficient, 3, 0, 1),
-                     *restrict c3 = ctc_row(s, s->coefficient, 3, 0, 2);
-    const double *restrict here = s->here, *restrict skip = s->skip;
+/* Coefficients of one kind: 2^(from - to) where the mask is 1, 0 where it is 0. growth[n] keeps the largest exponent. */
+static void lanes_coefficients(double *restrict coefficient, double *restrict growth, const double *restrict from,
+                               const double *restrict to, const double *restrict mask, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const double up = (from[k] - to[k]) * mask[k];
+        coefficient[k] = d_power(up, 1000.0) * mask[k];
+        growth[k] = d_max(growth[k], up);
+    }
+}
+
+/* Largest of x[n], at least 0. */
+static double lanes_largest(const double *restrict x, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
-    for (ptrdiff_t k = low; k < high; k += FL_LANES)
-        for (ptrdiff_t l = 0; l < FL_LANES; l++) {
-            const double up1 = label[k + l - 1] - blank[k + l], up2 = (blank[k + l] - label[k + l]) * here[k + l];
-            const double up3 = (label[k + l - 1] - label[k + l]) * skip[k + l];
-            c1[k + l] = d_power(up1, 1000.0);
-            c2[k + l] = d_power(up2, 1000.0) * here[k + l];
-            c3[k + l] = d_power(up3, 1000.0) * skip[k + l];
-            lane[l] = d_max(lane[l], d_max(up1, d_max(up2, up3)));
-        }
+    for (ptrdiff_t k = 0; k < n; k += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] = d_max(lane[l], x[k + l]);
     for (int half = FL_LANES / 2; half; half /= 2)
         for (int l = 0; l < half; l++) lane[l] = d_max(lane[l], lane[l + half]);
     return lane[0];
 }
 
-/* The same backward: into blank k from label k, into label k from blank k + 1 and from label k + 1. */
-static double lanes_backward_coefficients(const struct ctc *s, const double *restrict label,
-                                          const double *restrict blank, ptrdiff_t low, ptrdiff_t high) {
-    double *restrict c1 = ctc_row(s, s->coefficient, 3, 0, 0), *restrict c2 = ctc_row(s, s->coefficient, 3, 0, 1),
-                     *restrict c3 = ctc_row(s, s->coefficient, 3, 0, 2);
-    const double *restrict here = s->here, *restrict skip = s->skip;
-    double lane[FL_LANES] = {0};
-    for (ptrdiff_t k = low; k < high; k += FL_LANES)
-        for (ptrdiff_t l = 0; l < FL_LANES; l++) {
-            const double up1 = (label[k + l] - blank[k + l]) * here[k + l];
-            const double up2 = (blank[k + l + 1] - label[k + l]) * here[k + l];
-            const double up3 = (label[k + l + 1] - label[k + l]) * skip[k + l + 1];
-            c1[k + l] = d_power(up1, 1000.0) * here[k + l];
-            c2[k + l] = d_power(up2, 1000.0) * here[k + l];
-            c3[k + l] = d_power(up3, 1000.0) * skip[k + l + 1];
-            lane[l] = d_max(lane[l], d_max(up1, d_max(up2, up3)));
-        }
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] = d_max(lane[l], lane[l + half]);
-    return lane[0];
+/* The three coefficients of a window from the exponents of its labels and blanks, and the largest exponent of one.
+ * Forward: into blank k from label k - 1, into label k from blank k and from label k - 1. */
+static double forward_coefficients(const struct ctc *s, const double *label, const double *blank, ptrdiff_t low,
+                                   ptrdiff_t high) {
+    double *growth = coefficient_row(s, GROWTH) + low;
+    const ptrdiff_t n = high - low;
+    label += low, blank += low;
+    memset(growth, 0, (size_t)n * sizeof(double));
+    lanes_coefficients(coefficient_row(s, INTO_BLANK) + low, growth, label - 1, blank, s->everywhere + low, n);
+    lanes_coefficients(coefficient_row(s, BETWEEN) + low, growth, blank, label, s->here + low, n);
+    lanes_coefficients(coefficient_row(s, OVER) + low, growth, label - 1, label, s->skip + low, n);
+    return lanes_largest(growth, n);
+}
+
+/* Backward: into blank k from label k, into label k from blank k + 1 and from label k + 1. */
+static double backward_coefficients(const struct ctc *s, const double *label, const double *blank, ptrdiff_t low,
+                                    ptrdiff_t high) {
+    double *growth = coefficient_row(s, GROWTH) + low;
+    const ptrdiff_t n = high - low;
+    label += low, blank += low;
+    memset(growth, 0, (size_t)n * sizeof(double));
+    lanes_coefficients(coefficient_row(s, INTO_BLANK) + low, growth, label, blank, s->here + low, n);
+    lanes_coefficients(coefficient_row(s, BETWEEN) + low, growth, blank + 1, label, s->here + low, n);
+    lanes_coefficients(coefficient_row(s, OVER) + low, growth, label + 1, label, s->skip + low + 1, n);
+    return lanes_largest(growth, n);
 }
 
 /* Frames from `first` on, or before it with step -1, that a window may have, at most `most`. */
@@ -121,15 +126,15 @@ static ptrdiff_t window_frames(const struct ctc *s, ptrdiff_t first, ptrdiff_t s
 static void lanes_forward(const struct ctc *s, const double *from_label, const double *from_blank, double *to_label,
                           double *to_blank, ptrdiff_t step, const double *emission, ptrdiff_t frames, ptrdiff_t low,
                           ptrdiff_t high) {
-    const double *c1 = ctc_row(s, s->coefficient, 3, 0, 0), *c2 = ctc_row(s, s->coefficient, 3, 0, 1),
-                 *c3 = ctc_row(s, s->coefficient, 3, 0, 2);
+    const double *into_blank = coefficient_row(s, INTO_BLANK), *between = coefficient_row(s, BETWEEN);
+    const double *over = coefficient_row(s, OVER);
     for (ptrdiff_t f = 0; f < frames; f++) {
         const wide at_blank = all_of(emission[s->labels]);
         wide before = {0};
         for (ptrdiff_t k = low; k < high; k += WIDTH) {
             const wide label = get(from_label + k), blank = get(from_blank + k), behind = one_back(before, label);
-            put(to_blank + k, wide_fma(behind, get(c1 + k), blank) * at_blank);
-            put(to_label + k, wide_fma(behind, get(c3 + k), wide_fma(blank, get(c2 + k), label)) * get(emission + k));
+            put(to_blank + k, wide_fma(behind, get(into_blank + k), blank) * at_blank);
+            put(to_label + k, wide_fma(behind, get(over + k), wide_fma(blank, get(between + k), label)) * get(emission + k));
             before = label;
         }
         from_label = to_label, from_blank = to_blank;
@@ -160,7 +165,7 @@ static double forward_start(struct ctc *s, ptrdiff_t t, struct ctc_window *w) {
     lanes_normalise(label + w->low, label_exponent + w->low, w->high - w->low, unreached);
     lanes_normalise(blank + w->low, blank_exponent + w->low, w->high - w->low, unreached);
     label_exponent[w->low - 1] = blank_exponent[w->low]; /* of no account */
-    return lanes_forward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
+    return forward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
 }
 
 static void copy_state(const struct ctc *s, double *to, ptrdiff_t to_index, double *from, ptrdiff_t from_index,
@@ -231,7 +236,7 @@ static double backward_start(struct ctc *s, const struct ctc_window *w) {
     lanes_normalise(blank + w->low, blank_exponent + w->low, w->high - w->low, unreached);
     label_exponent[w->high] = label_exponent[w->high - 1]; /* of no account */
     blank_exponent[w->high] = blank_exponent[w->high - 1];
-    return lanes_backward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
+    return backward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
 }
 
 /* Factors that make occupancies of a window's masses: (alpha factor) (beta factor). The exponents of a state without mass
@@ -249,9 +254,9 @@ static void lanes_factors(double *restrict factor, const double *restrict forwar
 static double lanes_backward(const struct ctc *s, const double *alpha_label, const double *alpha_blank,
                              const double *emission, ptrdiff_t low, ptrdiff_t high) {
     double *label_row = state_row(s, s->mirror, 0, LABEL), *blank_row = state_row(s, s->mirror, 0, BLANK);
-    double *occupancy = s->occupancy + CTC_FRONT, lane[FL_LANES];
-    const double *c1 = ctc_row(s, s->coefficient, 3, 0, 0), *c2 = ctc_row(s, s->coefficient, 3, 0, 1),
-                 *c3 = ctc_row(s, s->coefficient, 3, 0, 2);
+    double *occupancy = s->occupancy + CTC_FRONT, lane[FL_LANES] __attribute__((aligned(64)));
+    const double *into_blank = coefficient_row(s, INTO_BLANK), *between = coefficient_row(s, BETWEEN);
+    const double *over = coefficient_row(s, OVER);
     const double *label_factor = ctc_row(s, s->factor, 2, 0, 0), *blank_factor = ctc_row(s, s->factor, 2, 0, 1);
     const wide at_blank = all_of(emission[s->labels]);
     wide label = get(label_row + low), blank = get(blank_row + low), sum[FL_LANES / WIDTH] = {{0}};
@@ -261,8 +266,8 @@ static double lanes_backward(const struct ctc *s, const double *alpha_label, con
             const wide label_on = k + WIDTH < high ? get(label_row + k + WIDTH) : all_of(0);
             const wide blank_on = k + WIDTH < high ? get(blank_row + k + WIDTH) : all_of(0);
             const wide next_label = one_on(label, label_on), next_blank = one_on(blank, blank_on);
-            const wide to_blank = wide_fma(label, get(c1 + k), blank);
-            const wide to_label = wide_fma(next_label, get(c3 + k), wide_fma(next_blank, get(c2 + k), label));
+            const wide to_blank = wide_fma(label, get(into_blank + k), blank);
+            const wide to_label = wide_fma(next_label, get(over + k), wide_fma(next_blank, get(between + k), label));
             const wide by_label = get(label_factor + k), by_blank = get(blank_factor + k);
             put(occupancy + k, (get(alpha_label + k) * by_label) * (to_label * by_label));
             sum[i] += (get(alpha_blank + k) * by_blank) * (to_blank * by_blank);
@@ -272,7 +277,7 @@ static double lanes_backward(const struct ctc *s, const double *alpha_label, con
         }
     memset(occupancy, 0, (size_t)low * sizeof(double));
     memset(occupancy + high, 0, (size_t)(s->lanes - high) * sizeof(double));
-    memcpy(lane, sum, sizeof lane);
+    for (int i = 0; i < FL_LANES / WIDTH; i++) put(lane + i * WIDTH, sum[i]);
     return fold_lanes(lane);
 }
 
@@ -285,7 +290,7 @@ static int fast_backward(struct ctc *s, ptrdiff_t first) {
         double *blank_exponent = state_row(s, s->kept, i, BLANK_EXPONENT);
         const double *emission = s->emission + (w->first - first) * s->lanes;
         label_exponent[w->low - 1] = blank_exponent[w->low]; /* of no account */
-        lanes_forward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
+        forward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
         lanes_forward(s, state_row(s, s->kept, i, LABEL), state_row(s, s->kept, i, BLANK), alpha_label, alpha_blank,
                       2 * s->stride, emission, w->frames, w->low, w->high);
         for (ptrdiff_t left = w->frames; left > 0;) {

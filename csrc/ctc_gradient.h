@@ -37,29 +37,15 @@ static void clear_gradient(const struct ctc *s, ptrdiff_t first, ptrdiff_t last)
         memset(gradient_row(s, t), 0, (size_t)s->job->classes * sizeof(real));
 }
 
-/* row = softmax(logits) * scale, and the frame's log-sum-exp. Exponentials stand in the row itself until their sum is
- * known. scratch: two tiles. */
+/* row = softmax(logits) * scale. Exponentials stand in the row itself until their sum is known. */
 static void softmax_row(struct ctc *s, ptrdiff_t t, real *row) {
-    const fl_ctc_job *job = s->job;
-    const char *logits = s->log_probs + t * job->frame_stride;
-    real *scratch = s->tiles, *out = scratch + FL_TILE;
-    const real max = frame_max(job, logits, scratch);
-    double sum = 0;
-    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_of(job->classes, c);
-        real *e = n == FL_TILE ? row + c : out;
-        tile_exp(e, load_classes(job, logits, c, n, scratch), whole_lanes(n), max, 1);
-        sum += tile_sum(e, whole_lanes(n));
-    }
-    const real factor = (real)(s->scale / sum);
-    for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = tile_of(job->classes, c);
-        real *e = n == FL_TILE ? row + c : out;
-        tile_scale(e, factor, whole_lanes(n));
-        if (e == out) memcpy(row + c, out, (size_t)n * sizeof(real));
-    }
-    s->frame_max[t] = (double)max;
-    s->frame_sum[t] = sum;
+    const ptrdiff_t classes = s->job->classes, whole = classes - classes % FL_TILE;
+    real *rest = s->tiles + FL_TILE;
+    normalise_frame(s, t, t, row);
+    const real factor = (real)(s->scale / s->frame_sum[t]);
+    tile_scale(row, factor, whole);
+    tile_scale(rest, factor, whole_lanes(classes - whole));
+    memcpy(row + whole, rest, (size_t)(classes - whole) * sizeof(real));
 }
 
 /* to = occupancy[at] * factor; a NaN factor leaves what is not visited at 0. */

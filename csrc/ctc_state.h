@@ -17,6 +17,7 @@ enum {
     CTC_BITS = 640,        /* what a window's masses may grow and shrink by, together */
     CTC_CHUNK = 2048,      /* emissions of one pass over a few frames: 16 kB */
     CTC_KEPT = 1 << 18,    /* emissions that a gradient keeps, if they are all of them, rather than gather them again */
+    CTC_AHEAD = 2,         /* rows that are asked for ahead of their frame */
     CTC_FRONT = FL_LANES   /* room before each row: state -1 */
 };
 #define CTC_UNREACHED (-0x1p1000) /* exponent of a state without mass, on the exact path */
@@ -63,10 +64,12 @@ struct ctc {
     ptrdiff_t sample, frames, labels, lanes;
     ptrdiff_t stride;            /* from one row to the next, in doubles */
     ptrdiff_t segment, segments; /* frames are worked on in segments */
+    int plain; /* log_probs are reals of this build, the classes of a frame side by side */
     int exact;
 
     int32_t *index;            /* class of each label, then the blank up to whole lanes */
     double *skip, *here;       /* 1 where label k may be entered from label k - 1; where there is a label k; else 0 */
+    double *everywhere;        /* 1 */
     double *emission;          /* segment x lanes: relative to the frame's largest; of each label, then of the blank */
     double *emission_exponent; /* on the exact path */
     double *range;             /* of each frame of the segment: bits between its largest and its smallest emission */
@@ -75,7 +78,7 @@ struct ctc {
     double *now, *mirror;      /* the running state, forward and backward: four rows */
     double *kept;              /* the state before each window of a segment, exact path: after each frame */
     double *checkpoint;        /* the state before each segment */
-    double *coefficient;       /* three rows */
+    double *coefficient;       /* four rows */
     double *factor;            /* two rows: makes occupancies of masses */
     double *alpha;             /* two rows for each frame of a window */
     double *occupancy;         /* of each label at one frame */
@@ -98,6 +101,7 @@ struct ctc {
 };
 
 enum { LABEL, BLANK, LABEL_EXPONENT, BLANK_EXPONENT, CTC_ROWS };
+enum { INTO_BLANK, BETWEEN, OVER, GROWTH, COEFFICIENT_ROWS }; /* of a label into a blank, a blank into a label, a skip */
 
 /* Row r of the i-th group of `rows` rows. */
 FL_INLINE double *ctc_row(const struct ctc *s, double *base, ptrdiff_t rows, ptrdiff_t i, int r) {
@@ -105,6 +109,9 @@ FL_INLINE double *ctc_row(const struct ctc *s, double *base, ptrdiff_t rows, ptr
 }
 FL_INLINE double *state_row(const struct ctc *s, double *state, ptrdiff_t i, int r) {
     return ctc_row(s, state, CTC_ROWS, i, r);
+}
+FL_INLINE double *coefficient_row(const struct ctc *s, int r) {
+    return ctc_row(s, s->coefficient, COEFFICIENT_ROWS, 0, r);
 }
 
 /* ---- workspace -------------------------------------------------------------------------------------------------- */
@@ -153,6 +160,7 @@ static ptrdiff_t ctc_layout(struct ctc *s, const fl_ctc_job *job, ptrdiff_t fram
     s->index = take(&a, lanes, 1, sizeof *s->index);
     s->skip = take(&a, s->stride, 1, d);
     s->here = take(&a, s->stride, 1, d);
+    s->everywhere = take(&a, s->stride, 1, d);
     s->gathered = take(&a, gather, 1, sizeof(real));
     s->raw = take(&a, gather, 1, 8);
     s->emission = take(&a, s->segment, lanes, d);
@@ -162,7 +170,7 @@ static ptrdiff_t ctc_layout(struct ctc *s, const fl_ctc_job *job, ptrdiff_t fram
     s->frame_max = take(&a, job->from_logits ? frames_noted : 0, 1, d);
     s->frame_sum = take(&a, job->from_logits ? frames_noted : 0, 1, d);
     s->now = take(&a, s->stride, 2 * CTC_ROWS, d);
-    s->coefficient = take(&a, s->stride, 3, d);
+    s->coefficient = take(&a, s->stride, COEFFICIENT_ROWS, d);
     if (gradient) {
         s->mirror = take(&a, s->stride, 2 * CTC_ROWS, d);
         s->factor = take(&a, s->stride, 2, d);

@@ -46,7 +46,8 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 #include "elementwise.def"
 #undef ROW
 
-enum domain { ANY, NONNEGATIVE, UNIT };
+/* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
+enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
 
 struct row {
     void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
@@ -68,18 +69,31 @@ static const fl_loss_info elementwise_losses[] = {
 
 enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 
+static enum domain domain_of(const struct row *row, int operand, double power) {
+    if (row->domain[operand] != OF_POWER) return row->domain[operand];
+    return power > 2 ? POSITIVE : power >= 1 ? NONNEGATIVE : ANY;
+}
+
+/* The smallest number of a domain. */
+static real lowest(enum domain domain) {
+    return domain == NONNEGATIVE || domain == UNIT ? 0
+           : domain == POSITIVE        ? R_MIN * R_EPSILON
+           : domain == ABOVE_MINUS_ONE ? R(-1.0) + R(0.5) * R_EPSILON
+                                       : -R_INFINITY;
+}
 
 /* What lies outside [low, high]: any of x[n], whole lanes; NaN does not: it makes its own element NaN. */
 static int tile_leaves(const real *restrict x, real low, real high, ptrdiff_t n) {
-    int any = 0;
+    ireal any = 0; /* of the real's width: SSE2 has no other comparison of doubles */
     n &= -(ptrdiff_t)FL_LANES;
-    for (ptrdiff_t i = 0; i < n; i++) any |= (x[i] < low) | (x[i] > high);
-    return any;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(x[i] < low ? R(1.0) : 0) | r_bits(x[i] > high ? R(1.0) : 0);
+    return any != 0;
 }
 
 /* First of x[n] that counts and lies outside the domain, or -1. x is padded to whole lanes. */
 static ptrdiff_t first_outside(const real *x, const real *mask, ptrdiff_t n, enum domain domain) {
-    const real low = domain == ANY ? -R_INFINITY : 0, high = domain == UNIT ? 1 : R_INFINITY;
+    const real low = lowest(domain), high = domain == UNIT ? 1 : R_INFINITY;
     if (domain == ANY || !tile_leaves(x, low, high, whole_lanes(n))) return -1;
     for (ptrdiff_t i = 0; i < n; i++)
         if ((x[i] < low || x[i] > high) && !(mask && mask[i] == 0)) return i;
@@ -184,7 +198,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     const real *weight = load_optional(&job->weight, start, n, t->weight);
     const real *mask = load_optional(&job->mask, start, n, t->mask);
     for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
-        const ptrdiff_t bad = first_outside(m.in[k], mask, n, row->domain[k]);
+        const ptrdiff_t bad = first_outside(m.in[k], mask, n, domain_of(row, k, job->param[0]));
         if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
     }
 

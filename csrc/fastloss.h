@@ -116,6 +116,32 @@ typedef struct {
     int *workspace_taken;          /* flags, one for each */
     int workspaces;
 } fl_ctc_job;
+/* What is asked of rows of logits, without gradients. */
+enum { FL_LOG_PROB, FL_LOGSUMEXP, FL_ENTROPY, FL_TOPK, FL_DIVERGENCE };
+typedef struct {
+    fl_row_job rows; /* logits, mask, value; target for FL_LOG_PROB only (else its data is NULL); no more */
+    int kind;
+    const fl_row_job *other; /* FL_DIVERGENCE: logits of the second distribution, of the same shape */
+    ptrdiff_t k;             /* FL_TOPK: value and index hold k entries per position */
+    int64_t *index;
+} fl_token_job;
+
+enum { FL_LEFT_OUT = -2 }; /* in place of a label: the row does not count */
+
+/* One tile of the product of a linear loss: `rows` x `classes` logits in our own buffer, rows `stride` reals apart. The
+ * state of the rows stands outside, since it outlives the tile. */
+typedef struct {
+    int want; /* FL_VALUE: fold the tile into the state; FL_GRAD: logits become gradients */
+    ptrdiff_t rows, classes, stride, first; /* class `first` of the vocabulary stands first in the tile */
+    void *logits;
+    const void *bias;      /* `classes` reals, or NULL */
+    const int64_t *label;  /* per row: in range; or below 0: none, FL_LEFT_OUT */
+    const void *dense;     /* factors q of -log p: rows x classes, or one row of them (dense_stride 0); or NULL */
+    ptrdiff_t dense_stride;
+    double *max, *rest, *ones, *target_logit; /* per row, as in fold.h */
+    double *distance, *mass;                  /* per row: sum of q (max - x), sum of q so far; only with `dense` */
+    const double *inverse, *at_target, *dense_factor; /* gradient: exp(x - max) * inverse - dense_factor * q */
+} fl_tile_job;
 
 typedef struct {
     const char *name;
@@ -138,6 +164,8 @@ typedef struct {
     void (*multilabel_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check, count rows */
     ptrdiff_t (*ctc_workspace)(const fl_ctc_job *); /* bytes for one thread; -1: more than memory can hold */
     void (*ctc)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
+    void (*tokens)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*linear_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *); /* one row of a tile */
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

@@ -16,6 +16,8 @@ extern const fl_kernels kernels;
 #include "multilabel.h"
 #include "softmax.h"
 #include "ctc.h"
+#include "tokens.h"
+#include "linear.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -35,5 +37,7 @@ const fl_kernels kernels = {
     .multilabel_labels = multilabel_labels,
     .ctc_workspace = ctc_workspace,
     .ctc = ctc_sequence,
+    .tokens = tokens_block,
+    .linear_row = linear_row,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

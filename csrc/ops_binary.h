@@ -74,13 +74,13 @@ FL_INLINE struct term op_margin_ranking(const real *x, const real *p) {
         .value = r_max(0, v), .grad = {v >= 0 ? -y : off, v >= 0 ? y : off}, .hess = v == v ? 0 : v};
 }
 
-/* u^gamma for u + low in [0, 1]. */
+/* u^gamma for u + low in [0, 1]; 1 for gamma = 0. */
 FL_INLINE real power_of(real u, real low, real gamma) {
     real rest;
-    const real log = r_log_parts(u, &rest), product = gamma * log;
+    const real log = r_max(-R_MAX, r_log_parts(u, &rest)), product = gamma * log;
     const real error = r_if_finite(r_product_error(gamma, log, product) + gamma * (rest + low / u));
     const real t = product + error, power = r_exp(t);
-    return gamma == 0 ? R(1.0) : r_fma(power, r_if_finite((product - t) + error), power);
+    return r_fma(power, r_if_finite((product - t) + error), power);
 }
 
 FL_INLINE real square_of(real u, real low, real gamma) {
@@ -109,6 +109,10 @@ FL_INLINE struct parts parts_divide(struct parts a, struct parts b) {
     return (struct parts){high, r_if_finite(rest / b.high)};
 }
 
+FL_INLINE struct parts parts_where(int condition, struct parts a, struct parts b) {
+    return (struct parts){condition ? a.high : b.high, condition ? a.low : b.low};
+}
+
 /* a u^gamma ce, where ce is the cross entropy of logits, u = p (1 - y) + (1 - p) y with p = sigmoid(x) is how far the
  * prediction is off, and a = alpha y + (1 - alpha) (1 - y), or 1 if alpha is negative.
  *
@@ -118,7 +122,7 @@ FL_INLINE struct parts parts_divide(struct parts a, struct parts b) {
  * loss is a product of three factors, and the gradient's sum cancels: so all are taken in parts. */
 FL_INLINE struct term focal(real x, real y, real alpha, real gamma, real (*power)(real, real, real)) {
     const struct parts yes = {y, 0}, no = parts_add((struct parts){1, 0}, (struct parts){-y, 0});
-    const struct parts differ = x >= 0 ? no : yes, agree = x >= 0 ? yes : no;
+    const struct parts differ = parts_where(x >= 0, no, yes), agree = parts_where(x >= 0, yes, no);
     const struct exp_parts e = r_exp_parts(-r_abs(x));
     const struct parts z = {e.mantissa * e.half * e.rest, e.low * e.half * e.rest};
     const struct parts sum = parts_add((struct parts){1, 0}, z), near = parts_multiply(agree, z);
@@ -129,11 +133,13 @@ FL_INLINE struct term focal(real x, real y, real alpha, real gamma, real (*power
     const struct parts far = parts_multiply((struct parts){r_abs(x), 0}, differ);
     struct parts ce = parts_add(far, (struct parts){log, log_low + sum.low * r});
     ce = (struct parts){ce.high + ce.low, ce.low - ((ce.high + ce.low) - ce.high)};
-    const real factor = (alpha < 0 ? R(1.0) : alpha * y + (1 - alpha) * no.high) * power(u.high, u.low, gamma);
+    const real weighs = R(0.5) + r_copysign(R(0.5), alpha); /* 1 or 0: a comparison here is scalar with Clang */
+    const real side = weighs * (alpha * y + (1 - alpha) * no.high) + (1 - weighs);
+    const real factor = side * power(u.high, u.low, gamma);
 
     const struct parts slope = parts_add(differ, (struct parts){-near.high, -near.low});
     const struct parts apart = parts_add(differ, (struct parts){-agree.high, -agree.low});
-    const struct parts tail = off.high == 0 ? (struct parts){1, 0} : parts_divide(z, off); /* 1 in the limit */
+    const struct parts one = {1, 0}, tail = parts_where(off.high == 0, one, parts_divide(z, off)); /* 1 in the limit */
     const struct parts fall = parts_multiply(parts_multiply((struct parts){gamma, 0}, apart), tail);
     const struct parts bounded = {r_min(R_MAX, ce.high), ce.low};
     const struct parts bent = parts_multiply(fall, bounded);

@@ -29,4 +29,177 @@ FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     };
 }
 
+/* A number and what rounding took from it. */
+struct two {
+    real high, low;
+};
+
+/* log(x) of a positive x to some 2^-4 ulp of low; high is the nearest number, as that of r_log_parts is not. */
+FL_INLINE struct two log_two(real x) {
+    real low;
+    const real high = r_log_parts(x, &low), sum = high + r_if_finite(low);
+    return (struct two){sum, r_if_finite((high - sum) + low)};
+}
+
+/* For terms that are 0 whatever the number in them: 0, or NaN if it is. */
+FL_INLINE real r_zero_of(real x) { return x == x ? 0 : x; }
+
+/* exp(x) - y x, x = log of the rate. The terms cancel, so the exponential has its low part, and the product is fused. */
+FL_INLINE struct term op_poisson(const real *x, const real *p) {
+    (void)p;
+    const struct exp_parts e = r_exp_parts(x[0]);
+    const real rate = r_exp_times(e, 1), low = r_if_finite(e.low * e.half * e.rest);
+    return (struct term){
+        .value = r_fma(-x[1], x[1] == 0 ? r_zero_of(x[0]) : x[0], rate) + low,
+        .grad = {(rate - x[1]) + low},
+        .hess = rate,
+    };
+}
+
+/* x - y log(v), v = x + eps, x the rate; p = {eps} */
+FL_INLINE struct term op_poisson_rate(const real *x, const real *p) {
+    const real y = x[1], v = x[0] + p[0], finite = r_min(R_MAX, v);
+    const struct two log_v = log_two(v);
+    const real fused = r_fma(-y, log_v.high, x[0]) - y * log_v.low;
+    return (struct term){
+        .value = y == 0 ? x[0] : fused,
+        .grad = {y == 0 ? 1 + r_zero_of(x[0]) : (finite - y) / finite},
+        .hess = y == 0 ? r_zero_of(x[0]) : y / v / v,
+    };
+}
+
+/* rate - y log(rate) plus Stirling's y log(y) - y + log(2 pi y) / 2, for y > 1. All but the last cancels where the rate
+ * is near y, so it is y (exp(delta) - 1 - delta), delta = log(rate / y), by the tail of the exponential's series there;
+ * else `excess`, rate - y, less y delta. */
+FL_INLINE real poisson_with_stirling(real y, real log_y, real delta, real excess) {
+    const real near = y * delta * delta * v_exp_tail(delta);
+    const real constant = R(0.5) * log_y + R(0.918938533204672741780329736406);
+    return (r_abs(delta) < R(0.34) ? near : r_fma(-y, delta, excess)) + constant;
+}
+
+FL_INLINE struct term op_poisson_full(const real *x, const real *p) {
+    const real y = x[1];
+    const struct two log_y = log_two(y);
+    struct term t = op_poisson(x, p);
+    const real delta = (x[0] - log_y.high) - log_y.low;
+    t.value = y > 1 ? poisson_with_stirling(y, log_y.high, delta, t.grad[0]) : t.value;
+    return t;
+}
+
+FL_INLINE struct term op_poisson_rate_full(const real *x, const real *p) {
+    const real y = x[1], v = x[0] + p[0];
+    const struct two log_y = log_two(y), log_v = log_two(v);
+    struct term t = op_poisson_rate(x, p);
+    const real delta = (log_v.high - log_y.high) + (log_v.low - log_y.low);
+    t.value = y > 1 ? poisson_with_stirling(y, log_y.high, delta, v - y) - p[0] : t.value;
+    return t;
+}
+
+/* y (log(y) - x), x the log-probability; 0 where y is, whatever x. The difference cancels: the logarithm has its low
+ * part. */
+FL_INLINE struct term op_kl_div(const real *x, const real *p) {
+    (void)p;
+    const real y = x[1], nan = r_zero_of(x[0]);
+    const struct two log_y = log_two(y);
+    const real product = y * ((log_y.high - x[0]) + log_y.low);
+    return (struct term){.value = y == 0 ? nan : product, .grad = {nan - y}, .hess = nan};
+}
+
+/* exp(y) (y - x), y the target's logarithm too; 0 where exp(y) is, whatever x. The exponential is the square of another
+ * one: it may be too small for a number where the product is none. */
+FL_INLINE struct term op_kl_div_log(const real *x, const real *p) {
+    (void)p;
+    const real nan = r_zero_of(x[0]), root = r_exp(R(0.5) * x[1]), product = root * (x[1] - x[0]) * root;
+    return (struct term){.value = root == 0 ? nan : product, .grad = {nan - root * root}, .hess = nan};
+}
+
+/* x + y exp(-x), x = log of the mean. The terms cancel for negative x: the product is fused, with its low part. */
+FL_INLINE struct term op_gamma(const real *x, const real *p) {
+    (void)p;
+    const struct exp_parts e = r_exp_parts(-x[0]);
+    const real half = x[1] * e.half, power = e.mantissa * e.rest, ratio = half * power;
+    const real low = r_if_finite(half * (e.low * e.rest));
+    return (struct term){
+        .value = r_fma(half, power, x[0]) + low,
+        .grad = {r_fma(-half, power, 1) - low},
+        .hess = ratio,
+    };
+}
+
+/* log(x) + y / x, x the mean. The terms cancel: each has what rounding took from it. */
+FL_INLINE struct term op_gamma_rate(const real *x, const real *p) {
+    (void)p;
+    const real v = x[0], y = x[1], q = y / v;
+    const struct two log_v = log_two(v);
+    const real q_low = (-r_product_error(q, v, q * v) + (y - q * v)) / r_max(R_MIN, v), value = log_v.high + q;
+    return (struct term){
+        .value = value + r_if_finite((log_v.low + q_low) + r_sum_error(log_v.high, q, value)),
+        .grad = {(v - y) / v / v},
+        .hess = (2 * q - 1) / v / v,
+    };
+}
+
+FL_INLINE struct two less(real a, real b) { return (struct two){a - b, r_sum_error(a, -b, a - b)}; }
+
+FL_INLINE struct two reciprocal(struct two a) {
+    const real c = 1 / a.high, product = c * a.high;
+    return (struct two){c, (((1 - product) - r_product_error(c, a.high, product)) - c * a.low) * c};
+}
+
+FL_INLINE struct two times(struct two a, real b) {
+    const real product = a.high * b;
+    return (struct two){product, r_if_finite(r_product_error(a.high, b, product) + a.low * b)};
+}
+
+FL_INLINE struct two plus(struct two a, struct two b) {
+    return (struct two){a.high + b.high, r_if_finite(r_sum_error(a.high, b.high, a.high + b.high) + (a.low + b.low))};
+}
+
+/* f exp(t) */
+FL_INLINE struct two exp_times(struct two t, struct two f) {
+    const struct exp_parts e = r_exp_parts(t.high);
+    const real half = f.high * e.half, product = half * e.mantissa;
+    const real low = r_fma(t.low, e.mantissa, e.low) * half + f.low * e.half * e.mantissa;
+    return (struct two){product * e.rest, r_if_finite((r_product_error(half, e.mantissa, product) + low) * e.rest)};
+}
+
+/* a - b; `beyond` where both are infinite. */
+FL_INLINE real difference(struct two a, struct two b, real beyond) {
+    const struct two sum = plus(a, (struct two){-b.high, -b.low});
+    return a.high == b.high && r_abs(a.high) == R_INFINITY ? beyond : sum.high + sum.low;
+}
+
+/* exp((2 - p) x) / (2 - p) - y exp((1 - p) x) / (1 - p), x = log of the mean, p = {power}. Outside of 1 < p < 2 the terms
+ * cancel, so all is done in pairs; what depends on p alone leaves the loop. Where both terms overflow, the first one
+ * counts for p < 1, else the second. */
+FL_INLINE struct term op_tweedie(const real *x, const real *p) {
+    const struct two to_one = less(1, p[0]), to_two = less(2, p[0]);
+    const struct two a = times(to_two, x[0]), b = times(to_one, x[0]), one = {1, 0}, y = {x[1], 0};
+    const struct two first = exp_times(a, reciprocal(to_two)), second = exp_times(b, times(reciprocal(to_one), x[1]));
+    const struct two first_slope = exp_times(a, one), second_slope = exp_times(b, y);
+    const real beyond = p[0] < 1 ? R_INFINITY : -R_INFINITY;
+    return (struct term){
+        .value = difference(first, second, R_INFINITY),
+        .grad = {difference(first_slope, second_slope, beyond)},
+        .hess = difference(times(first_slope, to_two.high), times(second_slope, to_one.high), R_INFINITY),
+    };
+}
+
+/* The same of the mean v: v^(1 - p) (v / (2 - p) - y / (1 - p)), gradient v^-p (v - y). */
+FL_INLINE struct term op_tweedie_rate(const real *x, const real *p) {
+    const real v = x[0], y = x[1];
+    const struct two to_one = less(1, p[0]), to_two = less(2, p[0]), log_v = log_two(v), unit = {1, 0};
+    const struct two first = times(reciprocal(to_two), v), second = times(reciprocal(to_one), -y);
+    const struct two bracket = plus(first, second);
+    const struct two power = times(log_v, to_one.high), lower = times(log_v, -p[0]);
+    const struct two half = {R(0.5) * power.high, R(0.5) * (power.low + to_one.low * log_v.high)};
+    const struct two value = exp_times(half, exp_times(half, bracket)); /* the power itself may be too large */
+    const struct two slope = exp_times(lower, less(v, y)), inverse = exp_times(lower, unit);
+    return (struct term){
+        .value = value.high + value.low,
+        .grad = {slope.high + slope.low},
+        .hess = inverse.high * (to_one.high + p[0] * (y / v)),
+    };
+}
+
 #endif

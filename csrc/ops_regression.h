@@ -25,4 +25,91 @@ FL_INLINE struct term op_huber(const real *x, const real *p) {
     return (struct term){.value = c * rest, .grad = {r_copysign(c, d)}, .hess = d != d ? d : a <= p[0] ? R(1.0) : 0};
 }
 
+/* d^2 / (2 beta) for |d| < beta, else |d| - beta / 2; beta = 0 is l1. The reciprocal of beta leaves the loop; that of a
+ * subnormal beta would overflow, so it is taken of `up` times beta. */
+FL_INLINE struct term op_smooth_l1(const real *x, const real *p) {
+    const real up = p[0] < 4 * R_MIN ? 1 / R_EPSILON : R(1.0), inverse = 1 / (p[0] * up);
+    const real d = x[0] - x[1], a = r_abs(d), slope = d * up * inverse;
+    const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
+    return (struct term){
+        .value = a < p[0] ? R(0.5) * d * slope : a - R(0.5) * p[0],
+        .grad = {a < p[0] ? slope : sign},
+        .hess = d != d ? d : a < p[0] ? inverse * up : 0,
+    };
+}
+
+/* One term of a root mean square, of differences scaled by p = {a power of two}: the root is taken outside. */
+FL_INLINE struct term op_rmse(const real *x, const real *p) {
+    const real d = x[0] - x[1], scaled = d * p[0];
+    return (struct term){.value = scaled * scaled, .grad = {d}, .hess = d != d ? d : 1};
+}
+
+/* log(cosh(d)): below 1 as log1p(cosh(d) - 1), cosh(d) - 1 = m^2 / (2 exp(-|d|)) with m = exp(-|d|) - 1; above as
+ * |d| - log(2) + log1p(exp(-2 |d|)). Nothing cancels in either. tanh(d) = -k / (2 + k), k = exp(-2 |d|) - 1. */
+FL_INLINE struct term op_log_cosh(const real *x, const real *p) {
+    (void)p;
+    const real d = x[0] - x[1], a = r_abs(d), m = r_expm1(-a), e = 1 + m;
+    const real less_one = m * m * R(0.5) / e, above = a - V_LN2;
+    const real k = r_fma(m, m, 2 * m), tanh = -k / (2 + k), sech = 2 * r_exp(-a) / (2 + k);
+    return (struct term){
+        .value = (a < 1 ? 0 : above) + r_log1p(a < 1 ? less_one : e * e),
+        .grad = {r_copysign(tanh, d)},
+        .hess = sech * sech,
+    };
+}
+
+/* max(q (y - x), (q - 1) (y - x)); the gradient is 0 where they are equal, as that of l1. The loss has no curvature:
+ * hess is 1, what boosting libraries take. */
+FL_INLINE struct term quantile(real x, real y, real q) {
+    const real d = x - y, below = 1 - q;
+    const real slope = d > 0 ? below : d < 0 ? -q : d;
+    return (struct term){.value = (d > 0 ? below : q) * r_abs(d), .grad = {slope}, .hess = d != d ? d : 1};
+}
+
+FL_INLINE struct term op_quantile(const real *x, const real *p) { return quantile(x[0], x[1], p[0]); }
+
+FL_INLINE struct term op_quantiles(const real *x, const real *p) {
+    (void)p;
+    return quantile(x[0], x[1], x[2]);
+}
+
+/* |x - y| / max(|y|, eps), p = {eps} */
+FL_INLINE struct term op_mape(const real *x, const real *p) {
+    const real d = x[0] - x[1], size = r_max(p[0], r_abs(x[1]));
+    const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
+    return (struct term){.value = r_abs(d) / size, .grad = {sign / size}, .hess = d != d ? d : 0};
+}
+
+/* 2 |x - y| / s, s = |x| + |y|; 0 where both are 0. The gradient, 4 sign(x - y) |y| / s^2 where the signs agree, is 0
+ * where they differ, since the loss is 2 there; at x = 0 it is half of what stands beside. Numbers so large that s might
+ * overflow are halved. */
+FL_INLINE struct term op_smape(const real *x, const real *p) {
+    (void)p;
+    const real most = r_max(r_abs(x[0]), r_abs(x[1])), down = most > R(0.25) * R_MAX ? R(0.5) : R(1.0);
+    const real a = x[0] * down, b = x[1] * down, d = a - b, size_b = r_abs(b);
+    const real s = r_max(R_MIN * R_EPSILON, r_abs(a) + size_b);
+    const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
+    const real share = (size_b / s) / s * down, agreed = (a > 0) == (b > 0) ? 4 * share : 0;
+    const real steep = a == 0 ? 2 * share : agreed, flat = 0 * d, slope = d == 0 || b == 0 || steep == 0 ? flat : sign * steep;
+    const real outward = a > 0 ? R(2.0) : a < 0 ? R(-2.0) : 0;
+    return (struct term){
+        .value = 2 * (r_abs(d) / s),
+        .grad = {slope},
+        .hess = slope == 0 ? flat : -outward * slope / s * down,
+    };
+}
+
+/* l^2, l = log1p(x) - log1p(y) = +-log1p((high - low) / (1 + low)): the quotient is never negative, so that no digits
+ * are lost. It might overflow where high is huge and low is not: there it is taken down by 2^-64, which the logarithm
+ * makes good, since 1 is nothing beside it (doubles: 2^-512). */
+FL_INLINE struct term op_msle(const real *x, const real *p) {
+    (void)p;
+    const real d = x[0] - x[1], low = d > 0 ? x[1] : x[0];
+    const real bound = sizeof(real) == 4 ? R(0x1p100) : (real)0x1p900, down = sizeof(real) == 4 ? R(0x1p-64) : (real)0x1p-512;
+    const int huge = (r_abs(d) > bound) & (low < R(1024.0));
+    const real ratio = r_abs(d) * (huge ? down : 1) / (1 + low);
+    const real l = r_copysign(r_log1p(ratio) + (huge ? (sizeof(real) == 4 ? 64 : 512) * V_LN2 : 0), d), u = 1 + x[0];
+    return (struct term){.value = l * l, .grad = {2 * l / u}, .hess = 2 * (1 - l) / (u * u)};
+}
+
 #endif

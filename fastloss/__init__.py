@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import binary, criteria, ctc, likelihood, margin, regression, softmax
+from . import binary, criteria, ctc, likelihood, linear, margin, regression, softmax, tokens
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
@@ -11,10 +11,12 @@ from .binary import *  # noqa: F403
 from .criteria import *  # noqa: F403
 from .ctc import *  # noqa: F403
 from .likelihood import *  # noqa: F403
+from .linear import *  # noqa: F403
 from .margin import *  # noqa: F403
 from .regression import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .streaming import evaluate
+from .tokens import *  # noqa: F403
 
 __all__ = [
     "Accumulator",
@@ -32,7 +34,9 @@ __all__ = [
     *criteria.__all__,
     *ctc.__all__,
     *likelihood.__all__,
+    *linear.__all__,
     *margin.__all__,
     *regression.__all__,
     *softmax.__all__,
+    *tokens.__all__,
 ]

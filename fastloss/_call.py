@@ -29,6 +29,7 @@ from ._arrays import (
 )
 
 REDUCTIONS = ("none", "mean", "sum")
+AVERAGES = ("mean", "batchmean")
 INT32_MAX = 2**31 - 1
 
 
@@ -40,6 +41,8 @@ class Domain(NamedTuple):
 
 
 NONNEGATIVE = Domain(lambda x: x < 0, "is negative")
+POSITIVE = Domain(lambda x: x <= 0, "is not positive")
+ABOVE_MINUS_ONE = Domain(lambda x: x <= -1, "is not greater than -1")
 UNIT = Domain(lambda x: (x < 0) | (x > 1), "is outside [0, 1]")
 
 
@@ -53,6 +56,8 @@ class Elementwise:
     weighted_mean: bool = False  # "mean" divides by the sum of weights instead of the count
     domains: tuple[tuple[int, Domain], ...] = ()  # operand -> what it must not hold
     per_row: tuple[int, ...] = ()  # operands that may have the shape input.shape[:-1]: one number per row
+    weak: tuple[int, ...] = ()  # operands that do not decide the working type
+    batchmean: bool = False  # takes this reduction too: the sum divided by the length of the first axis
     same_shape: tuple[int, ...] = ()  # operands that must have the shape of the first
     per_sample: bool = False  # the unreduced loss is the mean over the last axis
     index: int = field(init=False)
@@ -86,10 +91,12 @@ class Job:
 
 def check_options(
     reduction: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any, return_hess: Any = False,
-    hess_out: Any = None,
+    hess_out: Any = None, batchmean: bool = False,
 ) -> None:  # fmt: skip
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+    known = isinstance(reduction, str) and (reduction in REDUCTIONS or (batchmean and reduction == "batchmean"))
+    if not known:
+        names = "'none', 'mean', 'sum' or 'batchmean'" if batchmean else "'none', 'mean' or 'sum'"
+        raise ValueError(f"reduction must be {names}, got {reduction!r}")
     boolean(return_grad, "return_grad")
     if out is not None and reduction != "none":
         raise ValueError(f"out takes the unreduced loss: it needs reduction='none', got {reduction!r}")
@@ -139,7 +146,7 @@ def split_grad_output(grad_output: Any, shape: tuple[int, ...]) -> tuple[float, 
 
 def scale_of(reduction: str, denominator: float) -> float:
     """Factor of the gradients; 0 when nothing counts, so that no gradient is nan for want of data."""
-    if reduction != "mean":
+    if reduction not in AVERAGES:
         return 1.0
     return 1.0 / denominator if denominator != 0 else 0.0
 
@@ -159,7 +166,7 @@ def reduced(total: float, reduction: str, denominator: float) -> Any:
     """np.float64 by IEEE division, without NumPy's warnings or Python's exception; or `Sums` if asked for."""
     if isinstance(reduction, Unfinished):
         return Sums(total, denominator)
-    if reduction != "mean":
+    if reduction not in AVERAGES:
         return np.float64(total)
     if denominator != 0:
         return np.float64(total / denominator)
@@ -254,8 +261,13 @@ def total_of(a: Array, mask: Array | None, shape: tuple[int, ...], real: np.dtyp
 
 
 def denominator_of(
-    spec: Elementwise, weight: Array | None, mask: Array | None, shape: tuple[int, ...], real: np.dtype[Any]
-) -> float:
+    spec: Elementwise, reduction: str, weight: Array | None, mask: Array | None, shape: tuple[int, ...],
+    real: np.dtype[Any],
+) -> float:  # fmt: skip
+    if reduction not in AVERAGES:
+        return 1.0
+    if reduction == "batchmean":
+        return float(shape[0])
     if weight is not None and spec.weighted_mean:
         return total_of(weight, mask, shape, real)
     return float(math.prod(shape)) if mask is None else total_of(mask, None, shape, real)
@@ -289,16 +301,19 @@ def general_elementwise(
     weight: Any, mask: Any, grad_output: Any, out: Any, grad_out: Any, return_hess: Any = False, hess_out: Any = None,
 ) -> Any:  # fmt: skip
     """Any elementwise loss, any operands and options."""
-    check_options(reduction, return_grad, grad_output, out, grad_out, return_hess, hess_out)
+    check_options(reduction, return_grad, grad_output, out, grad_out, return_hess, hess_out, spec.batchmean)
     arrays = tuple(as_array(x, name) for x, name in zip(operands, spec.operands, strict=True))
     views, expanded = aligned(spec, arrays)
     shape = arrays[0].shape
+    if reduction == "batchmean" and not shape:
+        raise ValueError("input has shape (), expected (N, ...): reduction 'batchmean' divides by N")
     positions = positions_of(spec, shape)
     weight_array, mask_array = as_optional(weight, "weight"), as_mask(mask)
     check_broadcast(weight_array, "weight", shape, spec.operands[0])
     check_broadcast(mask_array, "mask", positions, "the unreduced loss" if spec.per_sample else spec.operands[0])
     factor, grad_output_array = split_grad_output(grad_output, positions)
-    real = working_dtype(*zip(operands, arrays, strict=True), (weight, weight_array))
+    deciding = [pair for k, pair in enumerate(zip(operands, arrays, strict=True)) if k not in spec.weak]
+    real = working_dtype(*deciding, (weight, weight_array))
     inputs = [a for a in (*arrays, weight_array, mask_array, grad_output_array) if a is not None]
     grad_shapes = [arrays[k].shape for k in spec.predictions]
     value, grads = outputs(out, grad_out, positions, grad_shapes, real, inputs, reduction, return_grad)
@@ -321,10 +336,11 @@ def general_elementwise(
             g[...] = 0
 
     denominator = float(shape[-1]) if spec.per_sample else 1.0
-    if reduction == "mean":
-        denominator = denominator_of(spec, weight_array, mask_array, shape, real)
+    if reduction in AVERAGES:
+        denominator = denominator_of(spec, reduction, weight_array, mask_array, shape, real)
     divides = "mean" if spec.per_sample else reduction  # per sample, even a sum is one of means
-    scale = scale_of(divides, denominator) * factor
+    scale = scale_of(divides, denominator)
+    scale = scale * factor if scale != 0 else 0.0  # nothing counts: whatever the factor
     job = Job(
         spec, real, shape, views, params, weight_array, mask_array, grad_output_array, scale, unreduced, written,
         None if hess is None else hess[...], expanded,

@@ -132,12 +132,13 @@ def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weig
                 return_hess=False, hess_out=None):
     """An elementwise loss: contiguous arrays of one shape straight to C."""
     cdef int kind = reduction_code(reduction)
-    if (kind != OTHER and grad_output is None and out is None and all_alike(operands)
+    if (kind != OTHER and (grad_output is None or (type(grad_output) is float and return_grad is True))
+            and out is None and all_alike(operands)
             and (weight is None or goes_along(operands[0], weight)) and (mask is None or is_mask(operands[0], mask))
             and usual_outputs(operands, weight, mask, return_grad, grad_out, return_hess, hess_out)
             and not (spec.per_sample and (kind != MEAN or mask is not None)) and native_backend()):
         found = fast_elementwise(spec, operands, params, kind, weight, mask, return_grad, grad_out, return_hess,
-                                 hess_out)
+                                 hess_out, 1.0 if grad_output is None else grad_output)
         if found is not None:
             return found
     return _general_elementwise(spec, operands, params, reduction, return_grad, weight, mask, grad_output, out, grad_out,
@@ -165,7 +166,7 @@ cdef double total_of(const fl_kernels *table, object a, object mask) except? -1:
 
 
 cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weight, mask, bint return_grad, grad,
-                             bint return_hess, hess):
+                             bint return_hess, hess, double factor):
     """None: an operand leaves its domain, or nothing counts; the general path says what then."""
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
@@ -214,7 +215,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
         denominator = total_of(table, mask, None)
     if denominator == 0:
         return None
-    job.scale = 1.0 / denominator
+    job.scale = factor / denominator
     run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
     if fold.total.bad >= 0:
         return None

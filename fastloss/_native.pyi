@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Types of the compiled extension."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -51,6 +51,28 @@ def run_rows(
     grad: _Array | None,
     labels_only: bool = False,
 ) -> tuple[float, float, int]: ...
+def run_tokens(
+    kind: str,
+    real_size: int,
+    logits: _Array,
+    class_axis: int,
+    target: _Array | None,
+    mask: _Array | None,
+    ignore_index: int,
+    value: _Array | None,
+    other: _Array | None = None,
+    index: NDArray[np.int64] | None = None,
+) -> tuple[float, float, int]: ...
+def run_tile(
+    tile: _Array,
+    classes: int,
+    first: int,
+    bias: _Array | None,
+    label: NDArray[np.int64],
+    dense: _Array | None,
+    state: Sequence[NDArray[np.float64] | None],
+    gradient: Sequence[NDArray[np.float64] | None] | None,
+) -> None: ...
 def elementwise(
     spec: Any,
     operands: tuple[Any, ...],

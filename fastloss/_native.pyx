@@ -142,6 +142,8 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn multilabel_labels
         Py_ssize_t (*ctc_workspace)(const fl_ctc_job *) noexcept nogil
         fl_unit_fn ctc
+        fl_unit_fn tokens
+        fl_unit_fn linear_row
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -486,5 +488,6 @@ cdef int run_row_job(const fl_kernels *table, int loss, fl_row_job *job, bint la
     return 0
 
 
+include "_tokens.pxi"
 include "_fast.pxi"
 include "_ctc.pxi"

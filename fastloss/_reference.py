@@ -11,11 +11,13 @@ import numpy as np
 from ._arrays import Array
 from .reference import ctc as sequences
 from .reference import elementwise as definitions
-from .reference import margin, softmax
+from .reference import linear, margin, softmax
+from .reference import tokens as token_definitions
 
 if TYPE_CHECKING:
     from ._call import Job
     from ._call_ctc import CtcJob
+    from ._call_linear import LinearJob
 
 
 def _float64(a: Array, shape: tuple[int, ...]) -> Array:
@@ -171,3 +173,43 @@ def ctc(job: CtcJob) -> float:
     if job.value is not None:
         _store(job.value, losses)
     return _total(losses * per_label)
+
+
+def tokens(
+    kind: str, real_size: int, logits: Array, axis: int, labels: Array | None, mask: Array | None, ignore_index: int,
+    value: Any, other: Array | None = None, index: Any = None,
+) -> tuple[float, float, int]:  # fmt: skip
+    """As `_native.run_tokens`."""
+    x = np.moveaxis(logits.astype(np.float64), axis, -1)
+    counted = np.ones(x.shape[:-1], bool) if mask is None else np.broadcast_to(mask, x.shape[:-1])
+    operands: list[Any] = [x]
+    if labels is not None:
+        counted = counted & (labels != ignore_index)
+        bad = counted & ((labels < 0) | (labels >= x.shape[-1]))
+        if bad.any():
+            return 0.0, 0.0, int(np.argmax(bad.ravel()))
+        operands.append(np.where(counted, labels, 0).astype(np.int64))
+    if x.size == 0:
+        values = np.full(counted.shape, -np.inf if kind == "logsumexp" else np.nan)
+        if value is not None:
+            _store(value, np.where(counted, values, 0.0))
+        return (float(values.sum()) if counted.any() else 0.0), float(np.count_nonzero(counted)), -1
+    if index is not None:
+        values, indices = token_definitions.topk(x, index.shape[-1])
+        _store(value, np.where(counted[..., np.newaxis], values, 0.0))
+        index[...] = np.where(counted[..., np.newaxis], indices, -1)
+        return 0.0, 0.0, -1
+    if other is not None:
+        operands.append(np.moveaxis(other.astype(np.float64), axis, -1))
+    values = np.where(counted, getattr(token_definitions, kind)(*operands), 0.0)
+    if value is not None:
+        _store(value, values)
+    return _total(values), float(np.count_nonzero(counted)), -1
+
+
+def linear_cross_entropy(job: LinearJob) -> Array:
+    """As `_call_linear.tiled`."""
+    value, grads = linear.cross_entropy(job)
+    for to, g in zip(job.grads or (), grads, strict=False):
+        _store(to, g)
+    return value

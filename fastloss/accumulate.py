@@ -54,17 +54,25 @@ class Accumulator:
     """
 
     def __init__(self, loss: Any, *, per_sample: bool = False, **options: Any) -> None:
-        self.function = find_loss(loss)
+        self._find(loss)
         self.per_sample = boolean(per_sample, "per_sample")
         known = inspect.signature(self.function).parameters
         for name in options:
             if name not in known or name in NOT_ACCUMULATED:
                 raise TypeError(f"{self.function.__name__} accumulates no option {name!r}")
         self.reduction = options.pop("reduction", "mean")
+        if self._root and self.reduction != "mean":
+            raise ValueError(f"reduction must be 'mean' for {self.function.__name__}, got {self.reduction!r}")
         if not isinstance(self.reduction, str) or self.reduction == "none":
             raise ValueError(f"reduction must be 'mean' or 'sum' to accumulate, got {self.reduction!r}")
         self.options = options
         self.reset()
+
+    def _find(self, loss: Any) -> None:
+        """The function, the one whose losses add up, and whether the root of their mean is taken."""
+        self.function = find_loss(loss)
+        self._root = self.function.__name__ == "rmse_loss"
+        self._summed = find_loss("mse_loss") if self._root else self.function
 
     def reset(self) -> None:
         """Forget all data."""
@@ -76,7 +84,9 @@ class Accumulator:
         """Add a part of the data: the loss's operands, and per-part keywords such as `mask`. After an error nothing is
         added."""
         arguments = {**self.options, **call}
-        sums = self.function(*operands, **arguments, reduction=Unfinished(self.reduction))
+        if self._root:
+            arguments.pop("eps", None)
+        sums = self._summed(*operands, **arguments, reduction=Unfinished(self.reduction))
         if self.per_sample:
             losses, counted = self._samples(operands, arguments)
             self._losses.append(losses)
@@ -88,12 +98,15 @@ class Accumulator:
         self._denominator = self._denominator.plus(sums.denominator)
 
     def _samples(self, operands: tuple[Any, ...], arguments: dict[str, Any]) -> tuple[Array, Array]:
-        values = np.asarray(self.function(*operands, **arguments, reduction="none"))
-        bound = inspect.signature(self.function).bind(*operands, **arguments)
+        values = np.asarray(self._summed(*operands, **arguments, reduction="none"))
+        bound = inspect.signature(self._summed).bind(*operands, **arguments)
         bound.apply_defaults()
         counted = counted_positions(bound.arguments, values.shape)
         means, counts = sample_means(values, counted)
-        return means, counts > 0
+        return self._finish(means), counts > 0
+
+    def _finish(self, means: Any) -> Any:
+        return np.sqrt(means + self.options.get("eps", 0.0)) if self._root else means
 
     def merge(self, other: Accumulator) -> None:
         """Add the data of another accumulator, behind this one's."""
@@ -119,7 +132,7 @@ class Accumulator:
         """The loss of all data so far, as one call would give it: np.float64, nan for the mean of nothing."""
         if self.reduction == "sum":
             return np.float64(self._total.value())
-        return reduced(self._total.value(), "mean", self._denominator.value())
+        return self._finish(reduced(self._total.value(), "mean", self._denominator.value()))
 
     def statistics(self, worst: int = 0) -> dict[str, Any]:
         """Of the samples that count: their number, mean, standard deviation (of the population), smallest and largest
@@ -152,11 +165,11 @@ class Accumulator:
         return f"Accumulator({self.function.__name__}, reduction={self.reduction!r}): {float(self.compute())!r}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "function": self.function.__name__}
+        return {**self.__dict__, "function": self.function.__name__, "_summed": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.function = find_loss(state["function"])
+        self._find(state["function"])
 
 
 class Compensated:

@@ -18,7 +18,14 @@ from .ctc import (
     ctc_loss,
 )
 from .likelihood import (
+    gamma_nll_loss,
     gaussian_nll_loss,
+    kl_div,
+    poisson_nll_loss,
+    tweedie_nll_loss,
+)
+from .linear import (
+    linear_cross_entropy,
 )
 from .margin import (
     multi_margin_loss,
@@ -27,7 +34,14 @@ from .margin import (
 from .regression import (
     huber_loss,
     l1_loss,
+    log_cosh_loss,
+    mape_loss,
     mse_loss,
+    msle_loss,
+    quantile_loss,
+    rmse_loss,
+    smape_loss,
+    smooth_l1_loss,
 )
 from .softmax import (
     cross_entropy,
@@ -38,17 +52,29 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CTCLoss",
     "CrossEntropyLoss",
+    "GammaNLLLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
+    "KLDivLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
+    "LogCoshLoss",
+    "MAPELoss",
     "MSELoss",
+    "MSLELoss",
     "MarginRankingLoss",
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "PoissonNLLLoss",
+    "QuantileLoss",
+    "RMSELoss",
+    "SMAPELoss",
     "SigmoidFocalLoss",
+    "SmoothL1Loss",
     "SoftMarginLoss",
+    "TweedieNLLLoss",
 ]
 
 
@@ -111,6 +137,69 @@ class HuberLoss(Criterion):
         super().__init__(reduction=reduction, delta=delta)
 
 
+class SmoothL1Loss(Criterion):
+    """`smooth_l1_loss` with its options held."""
+
+    _function = staticmethod(smooth_l1_loss)
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction=reduction, beta=beta)
+
+
+class RMSELoss(Criterion):
+    """`rmse_loss` with its options held."""
+
+    _function = staticmethod(rmse_loss)
+
+    def __init__(self, eps: float = 0.0) -> None:
+        super().__init__(eps=eps)
+
+
+class LogCoshLoss(Criterion):
+    """`log_cosh_loss` with its options held."""
+
+    _function = staticmethod(log_cosh_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class QuantileLoss(Criterion):
+    """`quantile_loss` with its options held."""
+
+    _function = staticmethod(quantile_loss)
+
+    def __init__(self, q: Any = 0.5, reduction: str = "mean") -> None:
+        super().__init__(q=q, reduction=reduction)
+
+
+class MAPELoss(Criterion):
+    """`mape_loss` with its options held."""
+
+    _function = staticmethod(mape_loss)
+
+    def __init__(self, reduction: str = "mean", eps: float = 2.220446049250313e-16) -> None:
+        super().__init__(reduction=reduction, eps=eps)
+
+
+class SMAPELoss(Criterion):
+    """`smape_loss` with its options held."""
+
+    _function = staticmethod(smape_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class MSLELoss(Criterion):
+    """`msle_loss` with its options held."""
+
+    _function = staticmethod(msle_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
 class BCEWithLogitsLoss(Criterion):
     """`binary_cross_entropy_with_logits` with its options held."""
 
@@ -127,6 +216,42 @@ class GaussianNLLLoss(Criterion):
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(full=full, eps=eps, reduction=reduction)
+
+
+class PoissonNLLLoss(Criterion):
+    """`poisson_nll_loss` with its options held."""
+
+    _function = staticmethod(poisson_nll_loss)
+
+    def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean") -> None:
+        super().__init__(log_input=log_input, full=full, eps=eps, reduction=reduction)
+
+
+class KLDivLoss(Criterion):
+    """`kl_div` with its options held."""
+
+    _function = staticmethod(kl_div)
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction=reduction, log_target=log_target)
+
+
+class GammaNLLLoss(Criterion):
+    """`gamma_nll_loss` with its options held."""
+
+    _function = staticmethod(gamma_nll_loss)
+
+    def __init__(self, reduction: str = "mean", log_input: bool = True) -> None:
+        super().__init__(reduction=reduction, log_input=log_input)
+
+
+class TweedieNLLLoss(Criterion):
+    """`tweedie_nll_loss` with its options held."""
+
+    _function = staticmethod(tweedie_nll_loss)
+
+    def __init__(self, power: float = 1.5, reduction: str = "mean", log_input: bool = True) -> None:
+        super().__init__(power=power, reduction=reduction, log_input=log_input)
 
 
 class CrossEntropyLoss(Criterion):
@@ -223,3 +348,15 @@ class SigmoidFocalLoss(Criterion):
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
         super().__init__(alpha=alpha, gamma=gamma, reduction=reduction)
+
+
+class LinearCrossEntropyLoss(Criterion):
+    """`linear_cross_entropy` with its options held; called with (input, linear_weight, target, linear_bias=...)."""
+
+    _function = staticmethod(linear_cross_entropy)
+
+    def __init__(
+        self, *, reduction: str = "mean", weight: Any = None, ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)

@@ -92,7 +92,7 @@ class Case:
         return self.peer or getattr(torch.nn.functional, self.function)
 
     def torch(self, operands: Operands, reduction: str = "mean") -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Value and gradients (of the sum, for "none") by the function of the same name in PyTorch."""
+        """Value and gradients (of the sum, for "none") by the function of the same name in PyTorch, or its formula."""
         import torch
 
         tensors = {k: torch.tensor(v) for k, v in operands.items()}
@@ -105,6 +105,17 @@ class Case:
         value.sum().backward()
         by_name = dict(zip((name for name in POSITIONAL if name in operands), positional, strict=True))
         return value.detach().numpy(), tuple(by_name[name].grad.numpy() for name in self.predictions)
+
+
+def written_out(name: str) -> Callable[..., Any]:
+    """What stands for a loss that PyTorch does not have: see torch_formulas.py."""
+
+    def peer(*operands: Any, **options: Any) -> Any:
+        import torch_formulas
+
+        return torch_formulas.loss(name, *operands, **options)
+
+    return peer
 
 
 def pair(rng: np.random.Generator, shape: Shape) -> Operands:

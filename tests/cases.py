@@ -35,6 +35,8 @@ ROWS = [case for case in CASES if case.rows and not case.lists]
 # One case per kernel: weights and options change what is multiplied, not how an element is computed.
 _PLAIN_FIRST = sorted(CASES, key=lambda case: bool(case.options))
 KERNELS = [next(c for c in _PLAIN_FIRST if c.kernel == kernel) for kernel in dict.fromkeys(c.kernel for c in CASES)]
+# Rows of elementwise.def that fit no case: a loss without an unreduced form, and an axis that is the target's not.
+OTHER_KERNELS = {"rmse": "test_rmse.py", "quantiles": "test_quantiles.py"}
 
 REDUCTIONS = ("none", "mean", "sum")
 # Around whole lanes (16), tiles (512 doubles, 1024 floats) and blocks (4096).

@@ -103,9 +103,10 @@ def normal(scale: float, frames: int = 120, classes: int = 40, lengths: tuple[in
 
 def all_blank(rng: Generator) -> Batch:
     """Early training: the blank takes all, the labels look alike."""
-    x = rng.normal(0, 0.1, (520, 2, 64))
+    x = rng.normal(0, 0.1, (420, 2, 64))
     x[:, :, 0] += 11
-    return Batch(x, [draw_labels(rng, n, 64) for n in (300, 100)], np.array([520, 400]))
+    x = ctc_oracle.log_softmax(x).astype(np.float32).astype(np.float64)
+    return Batch(x, [draw_labels(rng, n, 64) for n in (300, 40)], np.array([420, 200]), 0, True)
 
 
 def peaky(rng: Generator) -> Batch:
@@ -157,6 +158,12 @@ def long(rng: Generator) -> Batch:
     """20 000 frames of log-probabilities that float32 holds."""
     x = ctc_oracle.log_softmax(rng.normal(0, 2, (20_000, 1, 12))).astype(np.float32)
     return Batch(x.astype(np.float64), [draw_labels(rng, 24, 12)], np.array([20_000]), 0, True)
+
+
+def segments(rng: Generator) -> Batch:
+    """A gradient that is worked on in several stretches of frames, as many labels need it."""
+    x = ctc_oracle.log_softmax(rng.normal(0, 2, (620, 1, 30))).astype(np.float32)
+    return Batch(x.astype(np.float64), [draw_labels(rng, 500, 30, 0, 0.05)], np.array([610]), 0, True)
 
 
 def drifting(rng: Generator) -> Batch:
@@ -222,6 +229,7 @@ DISTRIBUTIONS: dict[str, Callable[[Generator], Batch]] = {
     "masked": masked,
     "closed vocabulary": closed_vocabulary,
     "ocr": ocr,
+    "segments": segments,
     "long": long,
 }
 

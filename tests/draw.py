@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Inputs that are hard in different ways, by kind: normal, wide (log-uniform), around the kinks, subnormal."""
+"""Inputs that are hard in different ways, by kind: normal, wide (log-uniform), around the kinks, subnormal, and at the
+edge: the ends of a domain and of the type."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from case import Case
 
-KINDS = ("normal", "wide", "kink", "subnormal")
+KINDS = ("normal", "wide", "kink", "subnormal", "edge")
 
 
 class Draw:
@@ -33,6 +34,16 @@ class Draw:
         x = np.broadcast_to(np.asarray(x, self.dtype), self.shape)
         return x.astype(np.float64) + self.rng.integers(-4, 5, self.shape) * np.spacing(x).astype(np.float64)
 
+    def one_of(self, *options: float) -> float:
+        """An option for the whole draw; the first one half of the time."""
+        return options[0] if self.rng.random() < 0.5 else float(self.rng.choice(options))
+
+    def ends(self) -> np.ndarray:
+        """Zeros, ones, the smallest and the largest numbers, of either sign."""
+        info = self.info
+        sizes = [0.0, float(info.smallest_subnormal), float(info.tiny), float(info.eps), 1.0, float(info.max) / 8]
+        return self.rng.choice([-1.0, 1.0], self.shape) * self.rng.choice(sizes, self.shape)
+
     def pair(self, kink: float = 0.0) -> dict[str, np.ndarray]:
         if self.kind == "normal":
             return {"input": self.normal(3), "target": self.normal()}
@@ -40,6 +51,8 @@ class Draw:
             return {"input": self.wide(), "target": self.wide()}
         if self.kind == "subnormal":
             return {"input": self.subnormal(), "target": self.subnormal()}
+        if self.kind == "edge":
+            return {"input": self.ends(), "target": self.ends()}
         target = self.normal()
         return {"input": self.near(target + kink * self.rng.choice([-1, 0, 1], self.shape)), "target": target}
 

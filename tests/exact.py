@@ -98,7 +98,8 @@ def _excess_single(case: Case, operands: dict, options: dict, actual: list[np.nd
                     ends = [
                         results({**wide, name: within(case, name, wide[name] + s * half[name])})[k] for s in (1, -1)
                     ]
-                    slack[k] += 2 * np.maximum(*(np.abs(end - exact[k]) for end in ends))
+                    moved = np.fmax(*(np.abs(end - exact[k]) for end in ends))
+                    slack[k] += 2 * np.nan_to_num(moved, nan=0.0)  # nan: beyond float64
     return [_beyond(a, e, s) for a, e, s in zip(actual, exact, slack, strict=True)]
 
 
@@ -219,6 +220,8 @@ def _draw_logits(draw: Draw) -> tuple[dict, dict]:
         x = np.where(draw.rng.random(draw.shape) < 0.5, draw.wide(-30, 6), draw.wide(-2, 2))
     elif draw.kind == "subnormal":
         x = draw.subnormal()
+    elif draw.kind == "edge":
+        x = draw.rng.choice([0.0, 1e4, -1e4, float(draw.info.max) / 16, -float(draw.info.max) / 16], draw.shape)
     else:  # ties, and sure and right predictions
         x = draw.near(draw.normal()[:, :1])
         x[rows, target] += draw.rng.choice([0.0, 1.0], draw.shape[0]) * draw.rng.uniform(0, 90, draw.shape[0])

@@ -41,6 +41,9 @@ def draw_bce_logits(draw: Draw) -> tuple[dict, dict]:
         return {"input": x, "target": np.where(draw.rng.random(draw.shape) < 0.5, target, certain)}, {}
     if draw.kind == "subnormal":
         return {"input": draw.subnormal(), "target": np.abs(draw.subnormal())}, {}
+    if draw.kind == "edge":
+        x = draw.rng.choice([0.0, 20.0, 87.5, 104.0, 1e4], draw.shape) * draw.rng.choice([-1, 1], draw.shape)
+        return {"input": x, "target": np.where(draw.rng.random(draw.shape) < 0.3, target, certain)}, {}
     x = draw.normal(3)  # where the gradient vanishes
     return {"input": x, "target": np.clip(draw.near(1 / (1 + np.exp(-x))), 0, 1)}, {}
 

@@ -67,6 +67,25 @@ def test_statistics_are_those_of_the_samples(rng):
     assert total.compute() == pytest.approx(fl.cross_entropy(x, target))
 
 
+def test_the_root_is_taken_last(rng):
+    x, y = rng.normal(size=(50, 3)), rng.normal(size=(50, 3))
+    total = fl.Accumulator(fl.rmse_loss, per_sample=True, eps=0.5)
+    for k in range(0, 50, 20):
+        total.update(x[k : k + 20], y[k : k + 20])
+    assert pickle.loads(pickle.dumps(total)).compute() == pytest.approx(fl.rmse_loss(x, y, eps=0.5), rel=1e-14)
+    np.testing.assert_allclose(total.losses(), [fl.rmse_loss(a, b, eps=0.5) for a, b in zip(x, y, strict=True)])
+    with pytest.raises(ValueError, match="must be 'mean' for rmse_loss"):
+        fl.Accumulator(fl.rmse_loss, reduction="sum")
+
+
+def test_batchmean_divides_by_the_samples(rng):
+    x, y = rng.normal(size=(50, 3)), rng.uniform(size=(50, 3))
+    total = fl.Accumulator(fl.kl_div, reduction="batchmean")
+    for k in range(0, 50, 20):
+        total.update(x[k : k + 20], y[k : k + 20])
+    assert total.compute() == pytest.approx(fl.kl_div(x, y, reduction="batchmean"), rel=1e-14)
+
+
 def test_mask_differs_by_part():
     total = fl.Accumulator(fl.mse_loss, per_sample=True)
     total.update([1.0, 2.0], [0.0, 0.0], mask=[True, False])

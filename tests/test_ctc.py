@@ -8,7 +8,19 @@ import json
 import numpy as np
 import pytest
 from cases import assert_close, bits
-from ctc_cases import LENGTHS, OCR, Batch, arguments, batch_of, call, draw_labels, drawn, infeasible, needed
+from ctc_cases import (
+    LENGTHS,
+    OCR,
+    Batch,
+    arguments,
+    batch_of,
+    call,
+    draw_labels,
+    drawn,
+    infeasible,
+    needed,
+    random_batch,
+)
 from test_operands import LAYOUTS
 
 import fastloss as fl
@@ -286,6 +298,25 @@ def test_feasible():
     assert found.tolist() == [needed(labels) <= n for labels, n in zip(targets, frames, strict=True)]
     assert found.tolist() == np.isfinite(call(many, "float32", True, reduction="none")).tolist()
     assert 0 < found.sum() < 200
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_in_parts(reduction):
+    """Samples lie on axis 1 of the frames: any split of them adds up to the value of one call."""
+    batch = random_batch(np.random.default_rng(10), 23)
+    options = {"blank": batch.blank, "zero_infinity": True, "from_logits": True, "reduction": reduction}
+    names = ("log_probs", "targets", "input_lengths", "target_lengths")
+    operands = dict(zip(names, arguments(batch, from_logits=True), strict=True))
+    wanted = fl.ctc_loss(**operands, **options)
+    total = fl.Accumulator(fl.ctc_loss, **options)
+    for part in (slice(0, 1), slice(1, 14), slice(14, 14), slice(14, 23)):
+        total.update(operands["log_probs"][:, part], *(operands[name][part] for name in names[1:]))
+    assert total.compute() == pytest.approx(wanted, rel=1e-13)
+    for chunk_size in (1, 5, 23, 100):
+        found = fl.evaluate(fl.ctc_loss, operands, chunk_size=chunk_size, per_sample=True, **options)
+        assert found.compute() == pytest.approx(wanted, rel=1e-13)
+        losses = fl.ctc_loss(**operands, **{**options, "reduction": "none"})
+        assert found.losses().tolist() == losses.tolist()
 
 
 # ---- real posteriors -------------------------------------------------------------------------------------------------

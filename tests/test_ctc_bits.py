@@ -94,7 +94,7 @@ def test_company_order_and_padding(dtype, from_logits, forced):
 @in_every_way
 @pytest.mark.parametrize("name", SHORT)
 def test_value_is_the_same_without_its_gradient(name, dtype, from_logits, forced):
-    batch = batch_of(name)
+    batch = batch_of(name).prepared(dtype, from_logits)
     for reduction in ("none", "mean"):
         alone = call(batch, dtype, from_logits, forced, reduction=reduction)
         assert bits(alone) == bits(call(batch, dtype, from_logits, forced, reduction=reduction, return_grad=True)[0])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cases import assert_close, bits
 from ctc_cases import Batch, batch_of, call, drawn, infeasible
+from ctc_oracle import exact, log_softmax
 
 import fastloss as fl
 
@@ -85,6 +86,28 @@ def test_minus_infinity_has_gradient_zero(from_logits, forced):
     batch = batch_of("masked")
     _, grad = call(batch, "float32", from_logits, forced, return_grad=True)
     assert np.isfinite(grad).all() and not grad[np.isneginf(batch.x)].any()
+
+
+@pytest.mark.parametrize("mask", [-1e6, -1e12, -1e20, -1e30, float(np.finfo(np.float32).min)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each_path
+@each_input
+def test_a_finite_mask_in_the_target(mask, dtype, from_logits, forced):
+    """What people write for -inf: the loss is as large as that, and the gradient still made of probabilities. (Which
+    ones hangs on less than an ulp of the mask.)
+    """
+    batch = drawn()
+    batch.x[:, 0, batch.targets[0][2]] = mask
+    x = batch.prepared(dtype, from_logits)
+    wanted, _ = exact(x.x[:, :1], x.targets[:1], x.input_lengths[:1], 0, from_logits)
+    loss, grad = call(x, dtype, from_logits, forced, reduction="none", return_grad=True)
+    assert loss[0] == pytest.approx(float(wanted[0]), rel=1e-10 if dtype == "float64" else 2e-6)
+    occupancy = -grad[:20, 0].astype(np.float64)
+    if from_logits:
+        occupancy += np.exp(log_softmax(x.x[:20, 0].astype(np.float64)))
+    slack = 1e-9 if dtype == "float64" else 2e-6
+    assert occupancy.min() >= -slack
+    np.testing.assert_allclose(occupancy.sum(axis=-1), 1, rtol=0, atol=9 * slack)
 
 
 @pytest.mark.parametrize("junk", [np.nan, np.inf, -np.inf, 1e300])

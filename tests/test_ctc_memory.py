@@ -16,7 +16,7 @@ DEEP = bool(os.environ.get("FASTLOSS_DEEP"))
 def test_ctc_stays_within_its_arrays(run_python, isa):
     result = run_python("ctc_guard.py", FASTLOSS_ISA=isa, FASTLOSS_NUM_THREADS="1")
     assert result.returncode == 0, last_case(result)
-    assert int(result.stdout.split()[-2]) > 1000
+    assert int(result.stdout.split()[-2]) > 500
 
 
 @pytest.mark.parametrize("operand", ["log_probs", "targets", "lengths"])

@@ -23,7 +23,6 @@ def test_chunks_are_one_call(case, tmp_path):
     operands = {**case.operands(SHAPES[case.rows]), **case.options}
     function = getattr(fl, case.function)
     expected = function(**operands)
-    unreduced = np.asarray(function(**operands, reduction="none"))
     np.savez(tmp_path / "stored.npz", **operands, other=np.arange(3))
     np.savez_compressed(tmp_path / "packed.npz", **operands)
     for source in (operands, tmp_path / "stored.npz", str(tmp_path / "packed.npz")):
@@ -31,8 +30,9 @@ def test_chunks_are_one_call(case, tmp_path):
             found = fl.evaluate(function, source, chunk_size=chunk_size, per_sample=True)
             assert found.compute() == pytest.approx(expected, rel=1e-13)
             assert len(found.losses()) == 301
-    if not case.rows:
-        np.testing.assert_allclose(found.losses(), unreduced.mean(axis=1), rtol=1e-12)
+    if not case.rows and case.function != "rmse_loss":
+        expected_losses = function(**operands, reduction="none").reshape(301, -1).mean(axis=1, dtype=float)
+        np.testing.assert_allclose(found.losses(), expected_losses, rtol=1e-12)
     batches = [
         {k: v[f : f + 50] if np.shape(v)[:1] == (301,) else v for k, v in operands.items()} for f in range(0, 301, 50)
     ]

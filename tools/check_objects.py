@@ -26,7 +26,7 @@ from flags import ISAS, kernel_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 # Functions whose loops are hot. -fno-inline keeps each a function of its own (what is forced inline stays so).
-HOT = re.compile(r"(map_|tile_|column_|finish_)\w+$")
+HOT = re.compile(r"(map_|tile_|column_|finish_|lanes_)\w+$")
 # Hot functions that may have a scalar loop, or have no arithmetic to pack: name, or object and name -> why.
 SCALAR_ALLOWED = {
     "tile_sum": "the last fold over lanes, once a tile",
@@ -36,6 +36,9 @@ SCALAR_ALLOWED = {
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 tile_distance": "SSE2 has no mask of 64-bit lanes",
+    "baseline_64 column_fold": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 column_fold_moment": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 finish_values": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 finish_margins": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 column_hinge": "SSE2 has no comparison of 64-bit labels",
@@ -47,10 +50,13 @@ UNPACKED_ALLOWED = {
     "map_grad_identity": "copies",
     "map_hess_identity": "copies",
     "finish_gradient": "calls tile_multiply and tile_mask, has no loop of its own",
+    "tile_leaves": "compares",
     "tile_mask": "selects",
     "tile_step": "compares and selects",
     "column_pick": "compares and selects",
     "tile_max": "compares and selects",
+    "tile_take_ones": "compares and selects",
+    "finish_counted": "selects",
     "column_max": "compares and selects",
     "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
 }

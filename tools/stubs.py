@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["binary", "ctc", "likelihood", "margin", "regression", "softmax"]
+MODULES = ["binary", "ctc", "likelihood", "linear", "margin", "regression", "softmax", "tokens"]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.
-from typing import Any, Literal, TypeAlias, overload
+from typing import {typing}
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,10 +40,14 @@ OVERLOADS = [
 ]
 
 
-def predictions(function):
-    """Number of gradients: as many as operands of which the docstring says "the/a prediction operand"."""
+def gradients(function):
+    """Type of the gradients: one for each operand of which the docstring says "the/a prediction operand"; any number if
+    it says "a prediction operand where given"."""
     doc = re.sub(r"\s+", " ", ast.get_docstring(function) or "")
-    return max(1, len(re.findall(r"\b(?:the|a) prediction operand\b", doc, re.IGNORECASE)))
+    found = re.findall(r"\b(?:the|a) prediction operand\b( where given)?", doc, re.IGNORECASE)
+    if any(found):
+        return "tuple[_Array, ...]"
+    return "_Array" if len(found) <= 1 else f"tuple[{', '.join(['_Array'] * len(found))}]"
 
 
 def parameter(argument, default, grad, narrowed):
@@ -52,7 +56,8 @@ def parameter(argument, default, grad, narrowed):
     if argument.arg in ("out", "grad_out", "hess_out"):
         annotation = f"{grad if argument.arg == 'grad_out' else '_Array'} | None".replace("_Array", "NDArray[Any]")
     elif annotation == "Any":
-        annotation = "ArrayLike" if default is None else "ArrayLike | None"
+        optional = default is not None and ast.unparse(default) == "None"
+        annotation = "ArrayLike | None" if optional else "ArrayLike"
     text = f"{argument.arg}: {annotation}"
     return text if default is None else f"{text} = {ast.unparse(default)}"
 
@@ -91,13 +96,13 @@ def stub(module):
     """The text of a module's stub."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
     names = public_names(tree)
-    parts = [HEADER.format(module=module, names=listed(names))]
+    parts = []
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
-            parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> Any: ...\n")
+            result = re.sub(r"\bAny\b", "_Array", ast.unparse(function.returns))
+            parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> {result}: ...\n")
         elif isinstance(function, ast.FunctionDef) and function.name in names:
-            n = predictions(function)
-            grad = "_Array" if n == 1 else f"tuple[{', '.join(['_Array'] * n)}]"
+            grad = gradients(function)
             has_hess = any(a.arg == "return_hess" for a in function.args.kwonlyargs)
             for reduction, return_grad, return_hess, result in OVERLOADS:
                 if "True" in return_hess and not has_hess:
@@ -106,7 +111,11 @@ def stub(module):
                 parameters = signature(function, narrowed, grad)
                 result = result.format(grad=grad)
                 parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
-    return "".join(parts).replace("'", '"')
+    body = "".join(parts)
+    typing = ", ".join(
+        name for name in ("Any", "Literal", "TypeAlias", "overload") if name == "TypeAlias" or name in body
+    )
+    return (HEADER.format(module=module, names=listed(names), typing=typing) + body).replace("'", '"')
 
 
 def main():

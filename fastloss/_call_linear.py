@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The path of a call for losses on a matrix product: operands and checks for both backends, then the tiles.
+
+The product input @ linear_weight.T is never whole. Tiles of it come from NumPy's BLAS in one buffer, and while they are
+in cache a kernel folds them into the state of their rows (`csrc/linear.h`). For gradients they are computed once more:
+all of a row must be known before its first gradient is. BLAS and the kernels take turns, each with threads of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _config, _reference
+from ._arrays import Array, as_array, as_optional, where, working_dtype
+from ._call import (
+    as_class_weight,
+    bad_label,
+    check_options,
+    integer,
+    outputs,
+    real_number,
+    reduced,
+    result,
+    scale_of,
+    split_grad_output,
+    unwrap,
+)
+
+ROWS = 2048  # of a tile: enough for BLAS to be as fast as on the whole product
+TILE_BYTES = 32 * 2**20
+LANES = 16
+LEFT_OUT = -2
+
+
+@dataclass(slots=True)
+class LinearJob:
+    """One checked call. The loss of K dimensions is K = d1 * d2 * ... losses that share their input: `linear_weight`
+    has the shape (V, K, D), and targets are (N, K)."""
+
+    real: np.dtype[Any]
+    input: Array  # (N, D)
+    linear_weight: Array  # (V, K, D)
+    linear_bias: Array | None  # (V, K)
+    labels: Array | None  # (N, K), int64, LEFT_OUT where a position does not count
+    probabilities: Array | None  # (N, V, K), in place of labels
+    weight: Array | None  # (V,), float64
+    smoothing: float
+    scale: float = 1.0
+    grad_output: Array | None = None  # (N, K)
+    grads: tuple[Array, ...] | None = None  # (N, D), (V, K, D) and, with a bias, (V, K): written
+
+    def label_weights(self) -> Array:
+        """Class weight of each label, (N, K); 0 where the position is left out."""
+        assert self.labels is not None
+        counted = self.labels >= 0
+        if self.weight is None:
+            return counted.astype(np.float64)
+        return np.where(counted, self.weight[np.where(counted, self.labels, 0)], 0.0)
+
+    def factors(self) -> Array:
+        """Factor of each position's gradient, (N, K)."""
+        n, k = self.input.shape[0], self.linear_weight.shape[1]
+        given = 1.0 if self.grad_output is None else self.grad_output.astype(np.float64)
+        return np.broadcast_to(self.scale * given, (n, k))
+
+
+# ---- checks ----------------------------------------------------------------------------------------------------------
+
+
+def check_shapes(x: Array, w: Array, bias: Array | None) -> None:
+    if x.ndim not in (1, 2):
+        raise ValueError(f"input has shape {x.shape}, expected (D,) or (N, D)")
+    if w.ndim < 2:
+        raise ValueError(f"linear_weight has shape {w.shape}, expected (V, D) or (V, d1, ..., D)")
+    if x.shape[-1] != w.shape[-1]:
+        raise ValueError(
+            f"input has shape {x.shape} and linear_weight {w.shape}: their last axes, the features, must be equal"
+        )
+    if bias is not None and bias.shape != w.shape[:-1]:
+        raise ValueError(
+            f"linear_bias has shape {bias.shape}, expected {w.shape[:-1]}: linear_weight's without features"
+        )
+    if x.ndim == 1 and w.ndim > 2:
+        raise ValueError(f"linear_weight has shape {w.shape}, which needs an input of shape (N, D), got {x.shape}")
+
+
+def own_labels(target: Array, shape: tuple[int, ...], ignore_index: Any, classes: int) -> Array:
+    """The labels in an array of our own, which nobody changes while we run; LEFT_OUT in place of the ignored ones."""
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"target has dtype {target.dtype}, expected integer class indices")
+    if target.shape != shape:
+        raise ValueError(f"target has shape {target.shape}, expected {shape} or, as probabilities, that of the logits")
+    ignored = -100 if ignore_index is None else integer(ignore_index, "ignore_index")
+    own = target.copy()
+    left_out = own == ignored
+    bad = ~left_out & ((own < 0) | (own >= classes))
+    if bad.any():
+        raise bad_label(own, where(int(np.argmax(bad.ravel())), own.shape), classes)
+    return np.where(left_out, LEFT_OUT, own.astype(np.int64))
+
+
+def check_probabilities(target: Array, ignore_index: Any) -> None:
+    if target.dtype.kind in "biu":
+        raise TypeError(f"target has dtype {target.dtype} and the shape of the logits, expected floating probabilities")
+    if ignore_index is not None:
+        raise ValueError("ignore_index is given, but target contains probabilities")
+
+
+def smoothing_of(label_smoothing: Any) -> float:
+    smoothing = real_number(label_smoothing, "label_smoothing")
+    if not 0.0 <= smoothing <= 1.0:
+        raise ValueError(f"label_smoothing must be in [0, 1], got {smoothing}")
+    return smoothing
+
+
+def linear_cross_entropy(
+    input: Any, linear_weight: Any, target: Any, linear_bias: Any, weight: Any, reduction: Any, ignore_index: Any,
+    label_smoothing: Any, options: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
+) -> Any:  # fmt: skip
+    check_options(reduction, return_grad, grad_output, out, grad_out)
+    if options is not None:
+        raise ValueError(f"options must be None, got {type(options).__name__}: there is nothing to set here")
+    x, w, t = as_array(input, "input"), as_array(linear_weight, "linear_weight"), as_array(target, "target")
+    bias = as_optional(linear_bias, "linear_bias")
+    check_shapes(x, w, bias)
+    classes, positions = w.shape[0], x.shape[:-1] + w.shape[1:-1]
+    weights, smoothing = as_class_weight(weight, classes), smoothing_of(label_smoothing)
+    probable = t.shape == x.shape[:-1] + w.shape[:-1]
+    labels = None
+    if probable:
+        check_probabilities(t, ignore_index)
+    else:
+        labels = own_labels(t, positions, ignore_index, classes)
+    factor, grad_output_array = split_grad_output(grad_output, positions)
+    pairs = [(input, x), (linear_weight, w), (linear_bias, bias), (weight, weights)]
+    real = working_dtype(*pairs, *([(target, t)] if probable else []))
+    inputs = [a for a in (x, w, t, bias, weights, grad_output_array) if a is not None]
+    predictions = [x, w] if bias is None else [x, w, bias]
+    value, grads = outputs(
+        out, grad_out, positions, [a.shape for a in predictions], real, inputs, reduction, return_grad
+    )
+
+    n, k = math.prod(x.shape[:-1]), math.prod(w.shape[1:-1])
+    job = LinearJob(
+        real, x.reshape(n, x.shape[-1]), w.reshape(classes, k, w.shape[-1]),
+        None if bias is None else bias.reshape(classes, k),
+        None if labels is None else labels.reshape(n, k), t.reshape(n, classes, k) if probable else None,
+        None if weights is None else weights.astype(np.float64), smoothing,
+    )  # fmt: skip
+    denominator = float(n * k) if probable else float(job.label_weights().sum())
+    job.scale = scale_of(reduction, denominator) * factor
+    if grad_output_array is not None:
+        job.grad_output = np.broadcast_to(grad_output_array, positions).reshape(n, k)
+    if grads is not None:
+        job.grads = tuple(
+            g.reshape(s) for g, s in zip(grads, [(n, x.shape[-1]), job.linear_weight.shape, (classes, k)], strict=False)
+        )
+    native = _config.get_backend() == "native"
+    engine: Callable[[LinearJob], Array] = tiled if native else _reference.linear_cross_entropy
+    with np.errstate(all="ignore"):
+        unreduced = engine(job)
+        if value is not None:
+            np.copyto(value, unreduced.reshape(positions), casting="unsafe")
+            return result(unwrap(value), grads)
+        return result(reduced(float(unreduced.sum()), reduction, denominator), grads)
+
+
+# ---- tiles -----------------------------------------------------------------------------------------------------------
+
+
+def whole_lanes(n: int) -> int:
+    return -(-n // LANES) * LANES
+
+
+def is_ready(a: Array, real: np.dtype[Any]) -> bool:
+    """Whether BLAS takes this matrix as it is; others are copied, a tile at a time."""
+    rows, columns = a.strides
+    return (
+        a.dtype == real and a.dtype.isnative and a.flags.aligned and columns == real.itemsize
+        and rows % real.itemsize == 0 and rows >= a.shape[1] * real.itemsize
+    )  # fmt: skip
+
+
+class Tiles:
+    """The tiles of rows [0, n) of one of the K losses: buffers, and what every tile needs."""
+
+    def __init__(self, job: LinearJob, rows: int) -> None:
+        classes, _, features = job.linear_weight.shape
+        fit = TILE_BYTES // (max(rows, 1) * job.real.itemsize)
+        self.job = job
+        self.width = max(LANES, min(whole_lanes(classes), fit // LANES * LANES))
+        self.logits = np.empty((rows, self.width), job.real)
+        self.dense = np.zeros((rows, self.width), job.real) if job.probabilities is not None else None
+        ready = is_ready(job.linear_weight[:, 0], job.real)
+        self.weight = None if ready else np.empty((min(self.width, classes), features), job.real)
+
+    def matrix(self, k: int, first: int, last: int) -> Array:
+        """Rows [first, last) of the k-th matrix in the working type."""
+        part = self.job.linear_weight[first:last, k]
+        if self.weight is None:
+            return part
+        own = self.weight[: last - first]
+        np.copyto(own, part, casting="unsafe")
+        return own
+
+    def padded(self, vector: Array | None, first: int, last: int) -> Array | None:
+        """Part of one number per class, with zeros up to whole lanes."""
+        if vector is None:
+            return None
+        own = np.zeros(whole_lanes(last - first), self.job.real)
+        np.copyto(own[: last - first], vector[first:last], casting="unsafe")
+        return own
+
+    def factors(self, k: int, rows: slice, first: int, last: int) -> Array | None:
+        """What -log p of each class is multiplied by, apart from the label's: weighted probabilities, or weights."""
+        job = self.job
+        if job.probabilities is None:
+            ones = np.ones(job.linear_weight.shape[0]) if job.weight is None else job.weight
+            return self.padded(ones, first, last) if job.smoothing else None
+        assert self.dense is not None
+        q = job.probabilities[rows, first:last, k].astype(np.float64)
+        q = q * (1.0 - job.smoothing) + job.smoothing / job.linear_weight.shape[0]
+        dense = self.dense[: q.shape[0]]
+        np.copyto(dense[:, : last - first], q if job.weight is None else q * job.weight[first:last], casting="unsafe")
+        dense[:, last - first :] = 0
+        return dense
+
+    def __call__(self, x: Array, k: int, rows: slice) -> Iterator[tuple[int, int, Array, Array, tuple[Any, ...]]]:
+        """Each tile: its classes [first, last), its part of the matrix, the buffer with its logits, and what the kernel
+        takes besides."""
+        classes = self.job.linear_weight.shape[0]
+        logits = self.logits[: x.shape[0]]
+        bias = None if self.job.linear_bias is None else self.job.linear_bias[:, k]
+        for first in range(0, classes, self.width):
+            last = min(classes, first + self.width)
+            matrix = self.matrix(k, first, last)
+            np.matmul(x, matrix.T, out=logits[:, : last - first])
+            further = (self.padded(bias, first, last), self.factors(k, rows, first, last))
+            yield first, last, matrix, logits, further
+
+
+class RowState:
+    """What is known of a block of rows: the kernel's state, and the loss that it amounts to."""
+
+    def __init__(self, job: LinearJob, k: int, rows: slice) -> None:
+        n = len(range(*rows.indices(job.input.shape[0])))
+        self.job = job
+        self.label = np.full(n, -1, np.int64) if job.labels is None else np.ascontiguousarray(job.labels[rows, k])
+        self.max = np.full(n, -float(np.finfo(job.real).max))
+        self.rest, self.ones, self.target_logit = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.distance, self.mass = np.zeros(n), np.zeros(n)
+        self.picked = np.zeros(n) if job.labels is None else job.label_weights()[rows, k] * (1.0 - job.smoothing)
+        share = 1.0 if job.labels is None else job.smoothing / max(job.linear_weight.shape[0], 1)
+        self.share = np.where(self.label == LEFT_OUT, 0.0, share)
+
+    def arrays(self) -> tuple[Array, ...]:
+        return self.max, self.rest, self.ones, self.target_logit, self.distance, self.mass
+
+    def others(self) -> Array:
+        """Sum of exp(x - max) without the maximum's own 1; nan where the row has no softmax."""
+        others = (self.ones - 1.0) + self.rest
+        return np.where(np.isposinf(others), np.nan, others)
+
+    def value(self) -> Array:
+        """picked * -log p[label] + share * sum of q * -log p, -log p = max - x + log1p(others)."""
+        log_sum = np.log1p(self.others())
+        picked = self.picked * ((self.max - self.target_logit) + log_sum)
+        spread = self.share * (self.distance + self.mass * log_sum) if self.share.any() else 0.0
+        return np.where(self.label == LEFT_OUT, 0.0, picked + spread)
+
+    def gradient(self, factor: Array) -> tuple[Array, Array, Array]:
+        """Factors of the logits' gradient: of exp(x - max); all of it at the label; of q."""
+        others = self.others()
+        spread = self.share * self.mass
+        at_label = np.expm1(self.target_logit - self.max)
+        whole = spread * (1.0 + at_label) - self.picked * (others - at_label)
+        return factor * (self.picked + spread) / (1.0 + others), factor * whole / (1.0 + others), factor * self.share
+
+
+def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, state: RowState) -> None:
+    """Gradients of one block of rows: logits again, made gradients, times what they were a product of."""
+    assert job.grads is not None and _config.native is not None
+    to_input, to_weight = job.grads[:2]
+    to_bias = job.grads[2] if len(job.grads) > 2 else None
+    factors = state.gradient(np.ascontiguousarray(job.factors()[rows, k]))
+    for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows):
+        _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), factors)
+        g = logits[:, : last - first]
+        to_input[rows] += g @ matrix
+        to_weight[first:last, k] += g.T @ x
+        if to_bias is not None:
+            to_bias[first:last, k] += g.sum(axis=0, dtype=np.float64)
+
+
+def tiled(job: LinearJob) -> Array:
+    """The unreduced loss (N, K) in float64; gradients are written."""
+    assert _config.native is not None
+    n, k_all = job.input.shape[0], job.linear_weight.shape[1]
+    tiles = Tiles(job, min(n, ROWS)) if job.linear_weight.shape[0] and n * k_all else None
+    value = np.zeros((n, k_all))
+    for g in job.grads or ():
+        g[...] = 0
+    for start in range(0, n, ROWS):
+        rows = slice(start, min(n, start + ROWS))
+        x = np.ascontiguousarray(job.input[rows], job.real)
+        for k in range(k_all):
+            state = RowState(job, k, rows)
+            if tiles is not None:
+                for first, last, _, logits, (bias, dense) in tiles(x, k, rows):
+                    _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), None)
+            value[rows, k] = state.value()
+            if job.grads is not None and tiles is not None:
+                add_gradients(job, tiles, x, k, rows, state)
+    return value
