@@ -484,7 +484,7 @@ MULTI_MARGIN = RowLoss("multi_margin")
 MULTILABEL_MARGIN = RowLoss("multilabel_margin", as_label_lists, lists=True)
 
 
-def multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *options: Any) -> Any:
+def general_multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *options: Any) -> Any:
     """Hinges between the target and every other class."""
     power = real_number(p, "p")
     if power not in (1.0, 2.0):
@@ -493,15 +493,21 @@ def multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *opt
     return general_rows(MULTI_MARGIN, params, input, target, weight, None, *options)
 
 
-def multilabel_margin(input: Any, target: Any, *options: Any) -> Any:
+def general_multilabel_margin(input: Any, target: Any, *options: Any) -> Any:
     """Hinges between every positive class and every other class."""
     return general_rows(MULTILABEL_MARGIN, (1.0, 1.0), input, target, None, None, *options)
 
 
 if _config.native is not None:
-    _config.native._connect(_config.chosen, general_elementwise, general_cross_entropy)
+    _config.native._connect(
+        _config.chosen, general_elementwise, general_cross_entropy, general_multi_margin, general_multilabel_margin
+    )
     elementwise: Callable[..., Any] = _config.native.elementwise
     cross_entropy: Callable[..., Any] = _config.native.cross_entropy
+    multi_margin: Callable[..., Any] = _config.native.multi_margin
+    multilabel_margin: Callable[..., Any] = _config.native.multilabel_margin
 else:
     elementwise = general_elementwise
     cross_entropy = general_cross_entropy
+    multi_margin = general_multi_margin
+    multilabel_margin = general_multilabel_margin

@@ -10,14 +10,18 @@ cdef enum:
 _backend = None   # the ContextVar of `_config`
 _general_elementwise = None
 _general_cross_entropy = None
+_general_multi_margin = None
+_general_multilabel_margin = None
 
 
-def _connect(backend, general_elementwise, general_cross_entropy):
+def _connect(backend, general_elementwise, general_cross_entropy, general_multi_margin, general_multilabel_margin):
     """`_call` hands over what the fast path falls back to."""
-    global _backend, _general_elementwise, _general_cross_entropy
+    global _backend, _general_elementwise, _general_cross_entropy, _general_multi_margin, _general_multilabel_margin
     _backend = backend
     _general_elementwise = general_elementwise
     _general_cross_entropy = general_cross_entropy
+    _general_multi_margin = general_multi_margin
+    _general_multilabel_margin = general_multilabel_margin
 
 
 cdef inline int reduction_code(reduction):
@@ -243,28 +247,66 @@ cdef inline bint is_plain_labels(object x) noexcept:
     return cnp.PyArray_ISCARRAY_RO(a) and (cnp.PyArray_TYPE(a) == cnp.NPY_INT64 or cnp.PyArray_TYPE(a) == cnp.NPY_INT32)
 
 
+cdef bint plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out) noexcept:
+    """(N, C) contiguous logits, and contiguous targets for N rows, without options."""
+    return (mask is None and grad_output is None and out is None and (return_grad is False or return_grad is True)
+            and type(class_axis) is int and (class_axis == 1 or class_axis == -1) and is_plain(input)
+            and cnp.PyArray_NDIM(<cnp.ndarray>input) == 2 and cnp.PyArray_NDIM(<cnp.ndarray>target) > 0
+            and cnp.PyArray_DIMS(<cnp.ndarray>input)[0] == cnp.PyArray_DIMS(<cnp.ndarray>target)[0]
+            and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647
+            and takes_gradient(grad_out, return_grad, input, target) and native_backend())
+
+
 def cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out,
                   grad_out):
-    """Softmax cross entropy with class indices: (N, C) contiguous logits without options, straight to C."""
+    """Softmax cross entropy with class indices: plain rows straight to C."""
     cdef int kind = reduction_code(reduction)
-    cdef bint fast = (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
-                      and (return_grad is False or return_grad is True) and fits_int64(ignore_index)
-                      and type(class_axis) is int and (class_axis == 1 or class_axis == -1) and is_plain(input)
-                      and is_plain_labels(target) and cnp.PyArray_NDIM(<cnp.ndarray>input) == 2
-                      and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
-                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[0] == cnp.PyArray_DIMS(<cnp.ndarray>target)[0]
-                      and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647
-                      and takes_gradient(grad_out, return_grad, input, target) and native_backend())
-    if fast:
-        found = fast_cross_entropy(<cnp.ndarray>input, <cnp.ndarray>target, ignore_index, kind, return_grad, grad_out)
+    if (kind != OTHER and weight is None and fits_int64(ignore_index) and is_plain_labels(target)
+            and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
+            and plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out)):
+        found = fast_rows(CROSS_ENTROPY, input, target, False, ignore_index, 0, 0.0, kind, return_grad, grad_out)
         if found is not None:
             return found
     return _general_cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
                                   grad_output, out, grad_out)
 
 
-cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore_index, int kind, bint return_grad,
-                               grad):
+def multi_margin(input, target, weight, p, margin, reduction, class_axis, mask, return_grad, grad_output, out,
+                 grad_out):
+    """Multi-class hinge loss: plain rows straight to C."""
+    cdef int kind = reduction_code(reduction)
+    if (kind != OTHER and weight is None and type(p) is int and (p == 1 or p == 2) and type(margin) is float
+            and margin == margin and is_plain_labels(target) and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
+            and plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out)):
+        found = fast_rows(MULTI_MARGIN, input, target, True, 0, p, margin, kind, return_grad, grad_out)
+        if found is not None:
+            return found
+    return _general_multi_margin(input, target, weight, p, margin, reduction, class_axis, mask, return_grad,
+                                 grad_output, out, grad_out)
+
+
+cdef inline bint is_plain_lists(object x) noexcept:
+    if is_plain_labels(x):
+        return cnp.PyArray_NDIM(<cnp.ndarray>x) == 2
+    return (type(x) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_BOOL
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2)
+
+
+def multilabel_margin(input, target, reduction, class_axis, mask, return_grad, grad_output, out, grad_out):
+    """Multi-label hinge loss: plain rows and lists or bools of full length straight to C."""
+    cdef int kind = reduction_code(reduction)
+    if (kind != OTHER and is_plain_lists(target)
+            and plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out)
+            and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] == cnp.PyArray_DIMS(<cnp.ndarray>target)[1]):
+        found = fast_rows(MULTILABEL_MARGIN, input, target, True, 0, 1, 1.0, kind, return_grad, grad_out)
+        if found is not None:
+            return found
+    return _general_multilabel_margin(input, target, reduction, class_axis, mask, return_grad, grad_output, out,
+                                      grad_out)
+
+
+cdef object fast_rows(int loss, cnp.ndarray x, cnp.ndarray target, bint every_label, int64_t ignore_index, int power,
+                      double margin, int kind, bint return_grad, grad):
     """None: a label is bad; the general path says which. Labels are checked before a caller's array is written, and
     weighed before a mean's gradient is."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
@@ -277,11 +319,15 @@ cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore
     job.inner = 1
     by_rows(&job.logits, x)
     job.class_stride = cnp.PyArray_ITEMSIZE(x)
-    direct(&job.target, target)
-    job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(target) == cnp.NPY_INT64 else FL_INT32
+    by_rows(&job.target, target)
+    job.target.dtype = dtype_code(target)
+    job.slots = cnp.PyArray_DIMS(target)[1] if loss == MULTILABEL_MARGIN else 1
+    job.slot_stride = cnp.PyArray_ITEMSIZE(target)
+    job.power = power
+    job.margin = margin
     job.mask.data = job.grad_output.data = job.grad.data = NULL
     job.class_weight = NULL
-    job.every_label = 0
+    job.every_label = every_label
     job.ignore_index = ignore_index
     job.scale = 1.0
     job.value = NULL
@@ -295,14 +341,14 @@ cdef object fast_cross_entropy(cnp.ndarray x, cnp.ndarray target, int64_t ignore
         job.grad_class_stride = job.class_stride
     # From here on nothing is read from the arrays' shapes: another thread may change them.
     if first_labels:
-        run_row_job(table, CROSS_ENTROPY, &job, True, &fold)
+        run_row_job(table, loss, &job, True, &fold)
         if fold.total.bad >= 0:
             return None
         if kind == MEAN:
             job.scale = 1.0 / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else 0.0
     if return_grad:
         job.want |= FL_GRAD
-    run_row_job(table, CROSS_ENTROPY, &job, False, &fold)
+    run_row_job(table, loss, &job, False, &fold)
     if fold.total.bad >= 0:
         return None
     if kind == SUM:

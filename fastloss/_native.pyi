@@ -100,9 +100,36 @@ def cross_entropy(
     out: Any,
     grad_out: Any,
 ) -> Any: ...
+def multi_margin(
+    input: Any,
+    target: Any,
+    weight: Any,
+    p: Any,
+    margin: Any,
+    reduction: Any,
+    class_axis: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
+def multilabel_margin(
+    input: Any,
+    target: Any,
+    reduction: Any,
+    class_axis: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
 def _choose_isa(name: str | None) -> None: ...
 def _connect(
     backend: ContextVar[str],
     general_elementwise: Callable[..., Any],
     general_cross_entropy: Callable[..., Any],
+    general_multi_margin: Callable[..., Any],
+    general_multilabel_margin: Callable[..., Any],
 ) -> None: ...
