@@ -10,10 +10,11 @@ import importlib.util
 import math
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits")
+GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear")
 
 # Loss of a cell -> name of its case in tests/cases.py.
 CASES = {
@@ -28,11 +29,27 @@ CASES = {
     "hinge_embedding": "hinge",
     "margin_ranking": "ranking",
     "focal": "focal",
+    "smooth_l1": "smooth-l1",
+    "rmse": "mse",
+    "log_cosh": "log-cosh",
+    "quantile": "quantile",
+    "mape": "mape",
+    "smape": "smape",
+    "msle": "msle",
+    "poisson_nll": "poisson",
+    "kl_div": "kl",
+    "gamma_nll": "gamma",
+    "tweedie_nll": "tweedie",
     "cross_entropy": "ce",
 }
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
 BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
+REGRESSION = ("smooth_l1", "rmse", "log_cosh", "quantile", "mape", "smape", "msle")
+COUNTS = ("poisson_nll", "kl_div", "gamma_nll", "tweedie_nll")
+TOKENS = ("token_log_probs", "logsumexp", "entropy", "topk_log_probs", "kl_div_logits")
+TOP_K = 10
 THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
+SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
 SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 
 
@@ -40,7 +57,8 @@ SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 class Cell:
     """One loss of inputs of one shape and dtype.
 
-    `shape` is that of `input`, `group` the class of its size, `labels` how long CTC's targets are.
+    `shape` is that of `input`, `group` the class of its size, `labels` how long CTC's targets are; a linear loss has
+    the shape (rows, features, classes).
     """
 
     name: str
@@ -55,11 +73,17 @@ class Cell:
         """What the table's nanoseconds are counted by: elements of the input, or CTC's pairs of a frame and a state."""
         if self.is_ctc:
             return math.prod(self.shape[:2]) * (2 * self.labels + 1)
+        if self.group == "linear":
+            return self.shape[0] * self.shape[2]
         return math.prod(self.shape)
 
     @property
     def is_ctc(self) -> bool:
         return self.loss in ("ctc", "ctc_logits")
+
+    @property
+    def is_tokens(self) -> bool:
+        return self.group in ("tokens", "linear")
 
     @property
     def streams(self) -> int:
@@ -74,12 +98,19 @@ class Cell:
         """Seeded operands of the cell's case, floating-point ones in the cell's dtype."""
         if self.is_ctc:
             return _ctc_operands(self)
+        if self.is_tokens:
+            return _token_operands(self)
         return self.case.operands(self.shape, self.dtype)
 
     @property
     def case(self) -> Any:
         """The case of tests/cases.py."""
         return _case(CASES[self.loss])
+
+    def torch_function(self) -> Any:
+        """The loss in PyTorch: its function, or what its users write; rmse has no case of its own."""
+        case = self.case
+        return sys.modules["case"].written_out("rmse_loss") if self.loss == "rmse" else case.torch_function()
 
 
 def _case(name: str) -> Any:
@@ -115,6 +146,22 @@ def _ctc_operands(cell: Cell) -> dict[str, Any]:
     }
 
 
+def _token_operands(cell: Cell) -> dict[str, Any]:
+    """Normal logits and labels drawn evenly; for a linear loss normal factors whose product has a variance of 1."""
+    import numpy as np
+
+    rng = np.random.default_rng(cell.shape)
+    draw = partial(rng.standard_normal, dtype=np.float32)
+    rows, classes = cell.shape[0], cell.shape[-1]
+    labels = {"target": rng.integers(0, classes, rows)}
+    if cell.group == "linear":
+        features = cell.shape[1]
+        matrix = draw((classes, features)) / np.float32(math.sqrt(features))
+        return {"input": draw((rows, features)), "linear_weight": matrix, **labels}
+    second = {"q_logits": draw(cell.shape)} if cell.loss == "kl_div_logits" else {}
+    return {"logits": draw(cell.shape), **second, **(labels if cell.loss == "token_log_probs" else {})}
+
+
 def _elementwise(size: str, group: str, dtype: str = "float32", losses: tuple[str, ...] = ELEMENTWISE) -> list[Cell]:
     suffix = "" if dtype == "float32" else " " + dtype
     return [Cell(f"{loss} {size}{suffix}", loss, (SIZES[size],), dtype, group) for loss in losses]
@@ -127,11 +174,10 @@ def _rows(shape: tuple[int, ...], group: str, dtype: str = "float32", loss: str 
 
 def _binary() -> list[Cell]:
     """Losses of yes-or-no targets, several labels per sample among them."""
-    groups = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
     sides = {"100": 10, "10k": 100, "1M": 1000, "16M": 4000}
     return [
         cell
-        for size, group in groups.items()
+        for size, group in SIZE_GROUPS.items()
         for cell in (
             *_elementwise(size, group, losses=BINARY),
             _rows((sides[size], sides[size]), group, loss="multilabel_soft_margin"),
@@ -155,6 +201,11 @@ CTC = [
     *_ctc(1500, 16, 5000, 120),
 ]
 
+TOKEN_CELLS = [
+    *(_rows(shape, "tokens", loss=loss) for shape in ((512, 50257), (1024, 1000)) for loss in TOKENS),
+    *(_rows(shape, "linear", loss="linear_cross_entropy") for shape in ((2048, 1024, 50257), (256, 256, 8000))),
+]
+
 CELLS = [
     *_elementwise("100", "small"),
     _rows((32, 10), "small"),
@@ -168,7 +219,9 @@ CELLS = [
     _rows((100_000, 10), "beyond-cache"),
     _rows((8, 21, 128, 128), "beyond-cache"),
     *_binary(),
+    *(cell for size, group in SIZE_GROUPS.items() for cell in _elementwise(size, group, losses=REGRESSION + COUNTS)),
     *CTC,
+    *TOKEN_CELLS,
 ]
 
 
@@ -191,6 +244,12 @@ FLOORS = [
     Floor("bce_with_logits 1M", "forward", 3.0),
     Floor("bce 1M", "forward", 12.0),
     *(Floor(f"{loss} {size}", mode, 1.5) for loss in BINARY for size in SIZES for mode in ("forward", "gradient")),
+    *(
+        Floor(f"{loss} {size}", mode, 1.5)
+        for loss in REGRESSION + COUNTS
+        for size in SIZES
+        for mode in ("forward", "gradient")
+    ),
     Floor("cross_entropy 1024x1000", "forward", 1.3),
     Floor("cross_entropy 512x50257", "forward", 2.5),
     Floor("cross_entropy 100000x10", "forward", 6.0),

@@ -14,7 +14,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import peers_counts
 import peers_ctc
+import peers_tokens
 from cells import Cell
 
 Calls = dict[str, Callable[[], Any]]
@@ -41,6 +43,7 @@ FUNCTIONS = {  # torch.nn.functional's names, and so ours
     "margin_ranking": "margin_ranking_loss",
     "focal": "sigmoid_focal_loss",
     "cross_entropy": "cross_entropy",
+    **peers_counts.FUNCTIONS,
 }
 
 
@@ -67,6 +70,8 @@ class Fastloss:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if cell.is_ctc:
             return peers_ctc.fastloss_calls(self.module, cell, operands)
+        if cell.is_tokens:
+            return peers_tokens.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
@@ -98,7 +103,9 @@ class Torch:
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if cell.is_ctc:
             return peers_ctc.torch_calls(self.torch, cell, operands)
-        function = cell.case.torch_function()
+        if cell.is_tokens:
+            return peers_tokens.torch_calls(self.torch, cell, operands)
+        function = cell.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
         args = _positional(cell, {**plain, **dict(zip(_predictions(cell), leaves, strict=True))})
@@ -129,6 +136,8 @@ class Jax:
         jax.config.update("jax_enable_x64", cell.dtype == "float64")  # float32 cells keep its 32-bit labels
         if cell.is_ctc:
             return peers_ctc.jax_calls(jax, operands)
+        if cell.is_tokens:
+            return peers_tokens.jax_calls(jax, cell, operands)
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         function = self.functions[cell.loss]
         value = jax.jit(function)
@@ -179,6 +188,7 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
         "margin_ranking": lambda x1, x2, y: jnp.mean(jnp.maximum(-y * (x1 - x2), 0.0)),
         "focal": focal,
         "cross_entropy": cross_entropy,
+        **peers_counts.jax_functions(jax),
     }
 
 
@@ -192,7 +202,7 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if cell.is_ctc:
+        if cell.is_ctc or cell.is_tokens:
             return {}
         args = _positional(cell, operands)
         value, gradient = NUMPY[cell.loss]
@@ -341,6 +351,7 @@ NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "margin_ranking": (_np_ranking, _np_ranking_grad),
     "focal": (_np_focal, _np_focal_grad),
     "cross_entropy": (_np_cross_entropy, _np_cross_entropy_grad),
+    **peers_counts.NUMPY,
 }
 
 
@@ -484,6 +495,7 @@ def _numba_functions(numba: Any) -> dict[str, tuple[Callable[..., Any], Callable
         ),
         "gaussian_nll": (gaussian, gaussian_both),
         "cross_entropy": (rows, rows_both),
+        **peers_counts.numba_functions(numba, loops),
     }
 
 

@@ -17,6 +17,8 @@ TITLES = {
     "beyond-cache": "beyond cache",
     "ctc-log-probs": "CTC from log-probabilities",
     "ctc-logits": "CTC from logits",
+    "tokens": "token quantities",
+    "linear": "losses on a matrix product",
 }
 BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
 LOST = 0.97  # a paired median below this, with both quartiles below 1, is a loss
@@ -179,14 +181,14 @@ def full_table(run: dict[str, Any]) -> str:
         text += table(head, rows) + "\n"
         head = ["with gradient", "us", per, *peers, "us into grad_out"]
         rows = []
-        for c in cells:
+        for c in (c for c in cells if "gradient" in c["modes"]):
             us = _us(c, "gradient")
             rows.append(
                 [c["name"], digits(us), digits(us * 1e3 / c["elements"])]
                 + [_ratio_text(c, "gradient", p, True) for p in peers]
                 + [digits(_us(c, "grad_out"))]
             )
-        text += table(head, rows) + "\n"
+        text += table(head, rows) + "\n" if rows else ""
     return text
 
 

@@ -73,15 +73,20 @@ static void lanes_bounds(const real *restrict x, ptrdiff_t n, real *largest, rea
     *smallest = unordered(low);
 }
 
-/* y = exp(x - largest) where that is a normal number; what is below lies beyond every window's range. */
-static void lanes_emissions(double *restrict y, const real *restrict x, double largest, ptrdiff_t n) {
+/* y = exp(x - the frame's largest) where that is a normal number; what is below lies beyond every window's range. Many
+ * frames in one call: a row of a short target is two vectors. */
+static void lanes_emissions(double *restrict y, const real *restrict x, const double *restrict largest,
+                            ptrdiff_t frames, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t k = 0; k < n; k++) {
-        const double d = (double)x[k] - largest;
-        const double shifted = d_fma(d, CTC_LOG2E, 0x1.8p52 + 1023.0);
-        const double fraction = d_exp_fraction(d_fma(shifted - (0x1.8p52 + 1023.0), -CTC_LN2, d));
-        y[k] = fraction * d_from_bits(d_bits(shifted) << 52);
+    for (ptrdiff_t f = 0; f < frames; f++, x += n, y += n) {
+        const double high = largest[f];
+        FL_INDEPENDENT
+        for (ptrdiff_t k = 0; k < n; k++) {
+            const double d = (double)x[k] - high;
+            const double shifted = d_fma(d, CTC_LOG2E, 0x1.8p52 + 1023.0);
+            const double fraction = d_exp_fraction(d_fma(shifted - (0x1.8p52 + 1023.0), -CTC_LN2, d));
+            y[k] = fraction * d_from_bits(d_bits(shifted) << 52);
+        }
     }
 }
 
@@ -272,6 +277,26 @@ static real largest_number(const real *restrict x, ptrdiff_t n) {
     return largest;
 }
 
+/* Emissions and largest ones of n gathered frames, to places at... of the segment. */
+static void emit_fast(struct ctc *s, ptrdiff_t at, ptrdiff_t n, double *largest) {
+    for (ptrdiff_t f = 0; f < n; f++) {
+        real high, low;
+        lanes_bounds(s->gathered + f * s->lanes, s->lanes, &high, &low);
+        largest[f] = (double)high;
+        s->range[at + f] = ((double)high - (double)low) * CTC_LOG2E;
+    }
+    lanes_emissions(s->emission + at * s->lanes, s->gathered, largest, n, s->lanes);
+}
+
+static void emit_exactly(struct ctc *s, ptrdiff_t at, ptrdiff_t n, double *largest) {
+    for (ptrdiff_t f = 0; f < n; f++) {
+        const real *x = s->gathered + f * s->lanes;
+        const ptrdiff_t to = (at + f) * s->lanes;
+        largest[f] = (double)largest_number(x, s->lanes);
+        lanes_exact_emissions(s->emission + to, s->emission_exponent + to, x, largest[f], s->lanes);
+    }
+}
+
 /* Emissions of frames [first, first + frames), the first ones of a segment. `forward`: for the first time; their shifts
  * are noted and, unless the gradient will do that, their normalisers, while the rows are in cache. */
 static void emit_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames, int forward) {
@@ -283,20 +308,10 @@ static void emit_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames, int fo
         if (forward && logits && !gradient)
             for (ptrdiff_t f = done; f < done + n; f++) normalise_frame(s, first + f, f, NULL);
         gather_frames(s, first + done, n);
-        for (ptrdiff_t f = 0; f < n; f++) {
-            const real *x = s->gathered + f * lanes;
-            double *y = s->emission + (done + f) * lanes;
-            real high, low;
-            if (s->exact) {
-                high = largest_number(x, lanes);
-                lanes_exact_emissions(y, s->emission_exponent + (done + f) * lanes, x, (double)high, lanes);
-            } else {
-                lanes_bounds(x, lanes, &high, &low);
-                lanes_emissions(y, x, (double)high, lanes);
-                s->range[done + f] = ((double)high - (double)low) * CTC_LOG2E;
-            }
-            largest[done + f] = (double)high;
-        }
+        if (s->exact)
+            emit_exactly(s, done, n, largest + done);
+        else
+            emit_fast(s, done, n, largest + done);
     }
     if (forward && !(logits && gradient)) add_shifts(s, first, frames);
 }

@@ -76,9 +76,9 @@ static double lanes_largest(const double *restrict x, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     for (ptrdiff_t k = 0; k < n; k += FL_LANES)
         for (int l = 0; l < FL_LANES; l++) lane[l] = d_max(lane[l], x[k + l]);
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] = d_max(lane[l], lane[l + half]);
-    return lane[0];
+    for (int l = 0; l < 8; l++) lane[l] = d_max(lane[l], lane[l + 8]);
+    for (int l = 0; l < 4; l++) lane[l] = d_max(lane[l], lane[l + 4]);
+    return d_max(d_max(lane[0], lane[1]), d_max(lane[2], lane[3]));
 }
 
 /* The three coefficients of a window from the exponents of its labels and blanks, and the largest exponent of one.

@@ -139,6 +139,7 @@ static void split_scale(double scale, real *first, real *last) {
     double power; /* of two, at most size */
     memcpy(&power, &bits, sizeof power);
     if (power == 0) return;
+    if (size < 1) power *= 2; /* the first factor below 1: what is large does not overflow on the way */
     *last = (real)(power < 0x1p-149 ? 0x1p-149 : power > 0x1p127 ? 0x1p127 : power);
     *first = (real)(scale / (double)*last);
 }

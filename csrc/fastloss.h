@@ -12,7 +12,7 @@ enum {
     FL_LANES = 16,        /* every kernel works on whole groups of this many elements: loops have no tails */
     FL_TILE_BYTES = 4096, /* one operand's share of the L1 scratch: 1024 floats or 512 doubles */
     FL_BLOCK = 4096,      /* elements per block, the unit of work and of the ordered fold, however many threads */
-    FL_SCRATCH_BYTES = 13 * FL_TILE_BYTES,
+    FL_SCRATCH_BYTES = 15 * FL_TILE_BYTES,
     FL_MAX_DIMS = 64,
     FL_MAX_OPERANDS = 4,
     FL_MAX_PREDICTIONS = 2,
@@ -27,6 +27,9 @@ typedef enum {
 
 /* What a job has to deliver; combined as a mask. */
 enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 };
+
+/* What the first operand of a row loss holds. */
+enum { FL_LOGITS, FL_PROBABILITIES, FL_LOG_PROBABILITIES };
 
 /* A typed, strided, read-only view of user memory in the logical (C) order of the job's space. Axes that are broadcast
  * have stride 0. Built by fl_operand_init, which merges axes, so that native contiguous memory has ndim 1. */
@@ -44,7 +47,7 @@ typedef struct {
     double sum;      /* of the (weighted, unmasked) values */
     double weight;   /* of the positions that count: row losses' class weights */
     ptrdiff_t bad;   /* logical index of the first offender of the block, or -1 */
-    int bad_operand; /* which operand it stands in */
+    int bad_operand; /* which operand it stands in; of a row loss: 0 the input, 1 the target */
 } fl_partial;
 
 /* One call of an elementwise loss over `size` elements. */
@@ -83,6 +86,13 @@ typedef struct {
     fl_operand grad;         /* where the gradient goes, laid out like logits, or absent */
     ptrdiff_t grad_class_stride;
     int every_label; /* no label is left out: there is no ignore_index */
+    /* softmax losses */
+    int holds;                     /* FL_LOGITS, FL_PROBABILITIES or FL_LOG_PROBABILITIES */
+    fl_operand distribution;       /* where target.data is NULL: a target probability per class, as logits is laid out */
+    ptrdiff_t distribution_stride; /* from class to class */
+    double smoothing;              /* part of the target that is spread evenly over all classes, 0 to 1 */
+    double z_loss;                 /* factor of the squared log-sum-exp */
+    double gamma;                  /* exponent of the focal loss; negative: no focal loss */
     /* margin losses */
     double margin;
     int power;                    /* of the hinges: 1 or 2 */
@@ -157,7 +167,8 @@ typedef struct {
     void (*elementwise)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*fold_stages)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
     ptrdiff_t (*row_block)(const fl_row_job *);                                         /* positions per block */
-    void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* of logits; focal too */
+    void (*probabilities)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* the same of (log-)probabilities */
     void (*row_labels)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* check labels, sum weights */
     void (*multi_margin)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*multilabel_margin)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);

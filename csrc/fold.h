@@ -93,11 +93,18 @@ static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real 
         f->moment += tile_sum(product, n);
     } else
         tile_exp(e, x, n, f->max, 1);
-    if (r_exp(higher - f->max) == 1) {
-        tile_take_ones(e, one, n);
-        f->ones += tile_sum(one, n);
+    double sum = tile_sum(e, n);
+    if (r_exp(higher - f->max) == 1) { /* the tile has a 1: beside as much else it may simply be subtracted */
+        if (sum < 2) {
+            tile_take_ones(e, one, n);
+            f->ones += tile_sum(one, n);
+            sum = tile_sum(e, n);
+        } else {
+            f->ones += 1;
+            sum -= 1;
+        }
     }
-    f->rest += tile_sum(e, n);
+    f->rest += sum;
     return largest;
 }
 

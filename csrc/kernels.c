@@ -15,6 +15,7 @@ extern const fl_kernels kernels;
 #include "margin.h"
 #include "multilabel.h"
 #include "softmax.h"
+#include "softmax_probabilities.h"
 #include "ctc.h"
 #include "tokens.h"
 #include "linear.h"
@@ -31,6 +32,7 @@ const fl_kernels kernels = {
     .fold_stages = fold_stages,
     .row_block = row_block,
     .cross_entropy = cross_entropy_block,
+    .probabilities = probabilities_block,
     .row_labels = row_labels,
     .multi_margin = multi_margin_block,
     .multilabel_margin = multilabel_margin_block,

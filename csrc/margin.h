@@ -118,16 +118,6 @@ static void column_base(struct row_state *st, real margin, ptrdiff_t n) {
     for (ptrdiff_t r = 0; r < n; r++) base[r] = margin - target_logit[r];
 }
 
-/* *sum += x; what that rounds away goes to *carry, for doubles: floats leave nothing that counts. */
-FL_INLINE void add_carrying(double *sum, double *carry, double x) {
-    const double old = *sum, new = old + x;
-    if (sizeof(real) == sizeof(double)) {
-        const double added = new - old;
-        *carry += (old - (new - added)) + (x - added);
-    }
-    *sum = new;
-}
-
 /* A sum that is not finite stands as it is: its carry is inf - inf. */
 FL_INLINE double sum_with_carry(double sum, double carry) { return sum - sum == 0 ? sum + carry : sum; }
 
@@ -207,30 +197,6 @@ static void margin_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     }
 }
 
-/* Class c of positions start...start + n of the gradient where that is n reals in a row, else NULL. */
-static real *grad_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n) {
-    ptrdiff_t index[FL_MAX_DIMS];
-    const char *run;
-    fl_unravel(&job->grad, start, index);
-    const ptrdiff_t length = fl_next_run(&job->grad, index, n, &run), stride = job->grad.strides[job->grad.ndim - 1];
-    return length == n && stride == sizeof(real) ? (real *)(run + c * job->grad_class_stride) : NULL;
-}
-
-/* Class c of positions start...start + n of the gradient, wherever it lies. */
-static void store_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n, const real *g) {
-    const ptrdiff_t stride = job->grad.strides[job->grad.ndim - 1];
-    ptrdiff_t index[FL_MAX_DIMS];
-    const char *run;
-    fl_unravel(&job->grad, start, index);
-    for (ptrdiff_t left = n; left > 0;) {
-        const ptrdiff_t length = fl_next_run(&job->grad, index, left, &run);
-        run += c * job->grad_class_stride;
-        for (ptrdiff_t r = 0; r < length; r++) *(real *)(run + r * stride) = g[r];
-        g += length;
-        left -= length;
-    }
-}
-
 static void margin_columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct margin_scratch *s) {
     const int square = job->power == 2, few = job->classes <= COLUMN_CLASSES;
     struct row_state *st = &s->rows.state;
@@ -238,7 +204,7 @@ static void margin_columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrd
         st->at_target[r] = (real)(-s->slopes[r] * (double)st->inverse[r]);
     for (ptrdiff_t c = 0; c < job->classes; c++) {
         const real *x = few ? s->rows.column[c] : load_column(job, c, start, n, s->rows.in.columns[0]);
-        real *own = n % FL_LANES == 0 ? grad_column(job, c, start, n) : NULL, *g = own ? own : s->rows.out;
+        real *own = grad_column(job, c, start, n), *g = own ? own : s->rows.out;
         column_margin_gradient(st, g, x, c, whole_lanes(n), square);
         if (!own) store_column(job, c, start, n, g);
     }

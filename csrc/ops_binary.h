@@ -148,7 +148,7 @@ FL_INLINE struct term focal(real x, real y, real alpha, real gamma, real (*power
     const real curve = bend * (rate + odds - apart.high * tail.high * r) + 2 * rate * slope.high * r + z.high * r * r;
     return (struct term){
         .value = factor * ce.high,
-        .grad = {r_copysign(R(1.0), x) * factor * (grad.high + grad.low)},
+        .grad = {(x >= 0 ? factor : -factor) * (grad.high + grad.low)},
         .hess = factor * curve,
     };
 }

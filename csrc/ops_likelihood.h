@@ -63,8 +63,8 @@ FL_INLINE struct term op_poisson_rate(const real *x, const real *p) {
     const real fused = r_fma(-y, log_v.high, x[0]) - y * log_v.low;
     return (struct term){
         .value = y == 0 ? x[0] : fused,
-        .grad = {y == 0 ? 1 + r_zero_of(x[0]) : (finite - y) / finite},
-        .hess = y == 0 ? r_zero_of(x[0]) : y / v / v,
+        .grad = {r_where(y == 0, 1 + r_zero_of(x[0]), (finite - y) / finite)},
+        .hess = r_where(y == 0, r_zero_of(x[0]), y / v / v),
     };
 }
 
@@ -110,7 +110,7 @@ FL_INLINE struct term op_kl_div(const real *x, const real *p) {
 FL_INLINE struct term op_kl_div_log(const real *x, const real *p) {
     (void)p;
     const real nan = r_zero_of(x[0]), root = r_exp(R(0.5) * x[1]), product = root * (x[1] - x[0]) * root;
-    return (struct term){.value = root == 0 ? nan : product, .grad = {nan - root * root}, .hess = nan};
+    return (struct term){.value = r_where(root == 0, nan, product), .grad = {nan - root * root}, .hess = nan};
 }
 
 /* x + y exp(-x), x = log of the mean. The terms cancel for negative x: the product is fused, with its low part. */

@@ -89,8 +89,9 @@ FL_INLINE struct term op_smape(const real *x, const real *p) {
     const real a = x[0] * down, b = x[1] * down, d = a - b, size_b = r_abs(b);
     const real s = r_max(R_MIN * R_EPSILON, r_abs(a) + size_b);
     const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
-    const real share = (size_b / s) / s * down, agreed = (a > 0) == (b > 0) ? 4 * share : 0;
-    const real steep = a == 0 ? 2 * share : agreed, flat = 0 * d, slope = d == 0 || b == 0 || steep == 0 ? flat : sign * steep;
+    const real share = (size_b / s) / s * down, agreed = (x[0] > 0) == (x[1] > 0) ? 4 * share : 0;
+    const real steep = x[0] == 0 ? 2 * share : agreed, flat = 0 * d;
+    const real slope = d == 0 || x[1] == 0 || steep == 0 ? flat : sign * steep;
     const real outward = a > 0 ? R(2.0) : a < 0 ? R(-2.0) : 0;
     return (struct term){
         .value = 2 * (r_abs(d) / s),

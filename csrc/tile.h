@@ -16,10 +16,13 @@
 
 FL_INLINE ptrdiff_t whole_lanes(ptrdiff_t n) { return (n + FL_LANES - 1) & -(ptrdiff_t)FL_LANES; }
 
+/* Constant bounds: a loop over the halves would stay a loop, 10 ns slower. */
 FL_INLINE double fold_lanes(double *lane) {
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-    return lane[0];
+    _Static_assert(FL_LANES == 16, "four halvings");
+    for (int l = 0; l < 8; l++) lane[l] += lane[l + 8];
+    for (int l = 0; l < 4; l++) lane[l] += lane[l + 4];
+    for (int l = 0; l < 2; l++) lane[l] += lane[l + 2];
+    return lane[0] + lane[1];
 }
 
 /* Sum of v[n] in float64 throughout, for tiles where four floats overflow. */

@@ -271,4 +271,15 @@ FL_INLINE real r_log1p(real x) {
     return v_log_special(v_log_sum(f, g, v_scale_number(scale)), u, x);
 }
 
+/* (u + u_low)^p for u in [0, 1], p >= 0; 1 for p = 0, 0 at u = 0 for p > 1e-36. The logarithm is taken with its low part
+ * and the product with what rounding took from it, so that the exponential is of an argument that is exact but for some
+ * 2^-4 ulp. */
+FL_INLINE real r_pow_unit(real u, real u_low, real p) {
+    real rest;
+    const real first = r_log_parts(u, &rest), log = u == 0 ? -R_MAX : first + rest, product = p * log;
+    const real low = r_if_finite(r_product_error(p, log, product) + p * (r_sum_error(first, rest, log) + u_low / u));
+    const real power = r_exp(product);
+    return r_fma(power, low, power);
+}
+
 #endif

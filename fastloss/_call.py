@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The general path of a call, the same for both backends: operands, checks, allocation, scales, reduction.
 
-The fast path of the common case stands in `_native`; whatever it does not take comes here, and goes back to C
-(`run_elementwise`, `run_rows`) or to the reference with everything checked.
+The fast path of the common case stands in `_native`; whatever it does not take comes here (row losses: to
+`_call_rows`, CTC to `_call_ctc`), and goes back to C (`run_elementwise`) or to the reference with everything checked.
 """
 
 from __future__ import annotations
@@ -351,163 +351,8 @@ def general_elementwise(
     return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads, hess)
 
 
-# ---- row losses ------------------------------------------------------------------------------------------------------
-
-
-def class_axis_of(logits: Array, class_axis: Any) -> int:
-    """Axis of the classes; torch's axis 1 is axis 0 of a single row."""
-    axis = integer(class_axis, "class_axis")
-    if logits.ndim == 0:
-        raise ValueError("input has shape (), expected (C,), (N, C) or (N, C, d1, ...)")
-    if logits.ndim == 1 and axis in (0, 1, -1):
-        return 0
-    if not -logits.ndim <= axis < logits.ndim:
-        raise ValueError(f"class_axis = {axis} is out of range for input of shape {logits.shape}")
-    return axis % logits.ndim
-
-
-def as_labels(target: Any, shape: tuple[int, ...], logits: Array, axis: int) -> Array:
-    labels = as_array(target, "target")
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {labels.dtype}, expected integer class indices")
-    if labels.shape != shape:
-        raise ValueError(
-            f"target has shape {labels.shape}, expected {shape}: the shape {logits.shape} of input without its class "
-            f"axis {axis}"
-        )
-    return labels
-
-
-def as_class_weight(weight: Any, classes: int) -> Array | None:
-    a = as_optional(weight, "weight")
-    if a is not None and a.shape != (classes,):
-        raise ValueError(f"weight has shape {a.shape}, expected ({classes},): one per class")
-    return a
-
-
-def bad_label(labels: Array, position: tuple[int, ...], classes: int) -> ValueError:
-    return ValueError(f"{at('target', position)} = {labels[position]} is out of range for {classes} classes")
-
-
-@dataclass(frozen=True, slots=True)
-class RowLoss:
-    """What the general path must know of a row loss."""
-
-    name: str  # of its kernel
-    as_target: Callable[[Any, tuple[int, ...], Array, int], Array] = as_labels
-    lists: bool = False  # the target has the class axis too: several labels at each position
-    ignores: bool = False  # it has an ignore_index
-
-    def place(self, flat: int, labels: Array, axis: int) -> tuple[int, ...]:
-        """Where a bad label that an engine reports stands in the target."""
-        if not self.lists:
-            return where(flat, labels.shape)
-        *position, slot = where(flat, np.moveaxis(labels, axis, -1).shape)
-        return (*position[:axis], slot, *position[axis:])
-
-
-CROSS_ENTROPY = RowLoss("cross_entropy", ignores=True)
-
-
-def checked_ignore_index(ignore_index: Any, labels: Array) -> int:
-    ignored = integer(ignore_index, "ignore_index")
-    if not -(2**63) <= ignored < 2**63:
-        raise ValueError(f"ignore_index = {ignored} does not fit in 64 bits")
-    # No unsigned label is negative; those beyond int64 reach the kernel as its smallest number.
-    return -1 if labels.dtype.kind == "u" and ignored < 0 else ignored
-
-
-def general_rows(
-    loss: RowLoss, params: tuple[float, ...], input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any,
-    class_axis: Any, mask: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
-) -> Any:  # fmt: skip
-    """A row loss with class indices: any layout, labels and options."""
-    check_options(reduction, return_grad, grad_output, out, grad_out)
-    logits = as_array(input, "input")
-    axis = class_axis_of(logits, class_axis)
-    classes = logits.shape[axis]
-    shape = logits.shape[:axis] + logits.shape[axis + 1 :]
-    if classes > INT32_MAX:
-        raise ValueError(f"input has {classes} classes, at most {INT32_MAX} are supported")
-    labels = loss.as_target(target, shape, logits, axis)
-    weights, mask_array = as_class_weight(weight, classes), as_mask(mask)
-    check_broadcast(mask_array, "mask", shape, "target")
-    factor, grad_output_array = split_grad_output(grad_output, shape)
-    ignored = checked_ignore_index(ignore_index, labels) if loss.ignores else None
-    real = working_dtype((input, logits), (weight, weights))
-    inputs = [a for a in (logits, labels, weights, mask_array, grad_output_array) if a is not None]
-    value, grads = outputs(out, grad_out, shape, [logits.shape], real, inputs, reduction, return_grad)
-    if weights is not None:
-        weights = np.require(weights, real, ["C", "A"])
-    unreduced = None if value is None else value[...]
-    gradient = None if grads is None else grads[0][...]
-
-    def rows(scale: float, labels_only: bool) -> tuple[float, float]:
-        engine: Callable[..., tuple[float, float, int]] = _reference.run_rows
-        if _config.get_backend() == "native":
-            assert _config.native is not None
-            engine = _config.native.run_rows
-        total, counted, bad = engine(
-            loss.name, real.itemsize, logits, axis, labels, weights, mask_array, grad_output_array, ignored, params,
-            scale, None if labels_only else unreduced, None if labels_only else gradient, labels_only,
-        )  # fmt: skip
-        if bad >= 0:
-            raise bad_label(labels, loss.place(bad, labels, axis), classes)
-        return total, counted
-
-    scale = factor
-    if grads is not None or out is not None:  # labels are checked before anything is written; the mean's scale too
-        _, counted = rows(1.0, True)
-        scale *= scale_of(reduction, counted)
-    total, counted = rows(scale, False)
-    return result(reduced(total, reduction, counted) if value is None else unwrap(value), grads)
-
-
-def general_cross_entropy(*arguments: Any) -> Any:
-    """Cross entropy with class indices."""
-    return general_rows(CROSS_ENTROPY, (), *arguments)
-
-
-def as_label_lists(target: Any, shape: tuple[int, ...], logits: Array, axis: int) -> Array:
-    """Labels of several classes per position: lists of indices along the class axis, or a bool per class."""
-    labels = as_array(target, "target")
-    if labels.dtype.kind not in "iub":
-        raise TypeError(f"target has dtype {labels.dtype}, expected integer class indices or bool")
-    lists = labels.dtype.kind != "b" and labels.ndim == logits.ndim and labels.shape[axis] <= logits.shape[axis]
-    if labels.shape != logits.shape and not (lists and labels.shape[:axis] + labels.shape[axis + 1 :] == shape):
-        fewer = "" if labels.dtype.kind == "b" else f", or fewer slots along its class axis {axis}"
-        raise ValueError(f"target has shape {labels.shape}, expected the shape {logits.shape} of input{fewer}")
-    return labels
-
-
-MULTI_MARGIN = RowLoss("multi_margin")
-MULTILABEL_MARGIN = RowLoss("multilabel_margin", as_label_lists, lists=True)
-
-
-def general_multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *options: Any) -> Any:
-    """Hinges between the target and every other class."""
-    power = real_number(p, "p")
-    if power not in (1.0, 2.0):
-        raise ValueError(f"p must be 1 or 2, got {p!r}")
-    params = (power, real_number(margin, "margin"))
-    return general_rows(MULTI_MARGIN, params, input, target, weight, None, *options)
-
-
-def general_multilabel_margin(input: Any, target: Any, *options: Any) -> Any:
-    """Hinges between every positive class and every other class."""
-    return general_rows(MULTILABEL_MARGIN, (1.0, 1.0), input, target, None, None, *options)
-
-
 if _config.native is not None:
-    _config.native._connect(
-        _config.chosen, general_elementwise, general_cross_entropy, general_multi_margin, general_multilabel_margin
-    )
+    _config.native._connect(_config.chosen, general_elementwise)
     elementwise: Callable[..., Any] = _config.native.elementwise
-    cross_entropy: Callable[..., Any] = _config.native.cross_entropy
-    multi_margin: Callable[..., Any] = _config.native.multi_margin
-    multilabel_margin: Callable[..., Any] = _config.native.multilabel_margin
 else:
     elementwise = general_elementwise
-    cross_entropy = general_cross_entropy
-    multi_margin = general_multi_margin
-    multilabel_margin = general_multilabel_margin

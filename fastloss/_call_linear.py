@@ -2,8 +2,8 @@
 """The path of a call for losses on a matrix product: operands and checks for both backends, then the tiles.
 
 The product input @ linear_weight.T is never whole. Tiles of it come from NumPy's BLAS in one buffer, and while they are
-in cache a kernel folds them into the state of their rows (`csrc/linear.h`). For gradients they are computed once more:
-all of a row must be known before its first gradient is. BLAS and the kernels take turns, each with threads of its own.
+in cache a kernel folds them into the state of their rows (`csrc/linear.h`). For gradients they are computed once more,
+unless there is but one: all of a row must be known before its first gradient is. BLAS and the kernels take turns, each with threads of its own.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ import numpy as np
 from . import _config, _reference
 from ._arrays import Array, as_array, as_optional, where, working_dtype
 from ._call import (
-    as_class_weight,
-    bad_label,
     check_options,
     integer,
     outputs,
-    real_number,
     reduced,
     result,
     scale_of,
     split_grad_output,
     unwrap,
 )
+from ._call_rows import as_class_weight, bad_label, share
 
 ROWS = 2048  # of a tile: enough for BLAS to be as fast as on the whole product
 TILE_BYTES = 32 * 2**20
@@ -111,13 +109,6 @@ def check_probabilities(target: Array, ignore_index: Any) -> None:
         raise ValueError("ignore_index is given, but target contains probabilities")
 
 
-def smoothing_of(label_smoothing: Any) -> float:
-    smoothing = real_number(label_smoothing, "label_smoothing")
-    if not 0.0 <= smoothing <= 1.0:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {smoothing}")
-    return smoothing
-
-
 def linear_cross_entropy(
     input: Any, linear_weight: Any, target: Any, linear_bias: Any, weight: Any, reduction: Any, ignore_index: Any,
     label_smoothing: Any, options: Any, return_grad: Any, grad_output: Any, out: Any, grad_out: Any,
@@ -129,7 +120,7 @@ def linear_cross_entropy(
     bias = as_optional(linear_bias, "linear_bias")
     check_shapes(x, w, bias)
     classes, positions = w.shape[0], x.shape[:-1] + w.shape[1:-1]
-    weights, smoothing = as_class_weight(weight, classes), smoothing_of(label_smoothing)
+    weights, smoothing = as_class_weight(weight, classes), share(label_smoothing, "label_smoothing")
     probable = t.shape == x.shape[:-1] + w.shape[:-1]
     labels = None
     if probable:
@@ -230,16 +221,20 @@ class Tiles:
         dense[:, last - first :] = 0
         return dense
 
-    def __call__(self, x: Array, k: int, rows: slice) -> Iterator[tuple[int, int, Array, Array, tuple[Any, ...]]]:
+    def __call__(
+        self, x: Array, k: int, rows: slice, again: bool = False
+    ) -> Iterator[tuple[int, int, Array, Array, tuple[Any, ...]]]:
         """Each tile: its classes [first, last), its part of the matrix, the buffer with its logits, and what the kernel
-        takes besides."""
+        takes besides. A tile that is the only one still stands there when it is asked for again, its bias added."""
         classes = self.job.linear_weight.shape[0]
         logits = self.logits[: x.shape[0]]
-        bias = None if self.job.linear_bias is None else self.job.linear_bias[:, k]
+        kept = again and self.width >= classes
+        bias = None if self.job.linear_bias is None or kept else self.job.linear_bias[:, k]
         for first in range(0, classes, self.width):
             last = min(classes, first + self.width)
             matrix = self.matrix(k, first, last)
-            np.matmul(x, matrix.T, out=logits[:, : last - first])
+            if not kept:
+                np.matmul(x, matrix.T, out=logits[:, : last - first])
             further = (self.padded(bias, first, last), self.factors(k, rows, first, last))
             yield first, last, matrix, logits, further
 
@@ -288,11 +283,14 @@ def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, s
     to_input, to_weight = job.grads[:2]
     to_bias = job.grads[2] if len(job.grads) > 2 else None
     factors = state.gradient(np.ascontiguousarray(job.factors()[rows, k]))
-    for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows):
+    for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows, again=True):
         _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), factors)
         g = logits[:, : last - first]
         to_input[rows] += g @ matrix
-        to_weight[first:last, k] += g.T @ x
+        if rows.start:
+            to_weight[first:last, k] += g.T @ x
+        else:
+            np.matmul(g.T, x, out=to_weight[first:last, k])
         if to_bias is not None:
             to_bias[first:last, k] += g.sum(axis=0, dtype=np.float64)
 

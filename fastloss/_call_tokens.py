@@ -12,7 +12,8 @@ import numpy as np
 
 from . import _config, _reference
 from ._arrays import Array, as_array, as_mask, as_optional, at, check_broadcast, check_output, where, working_dtype
-from ._call import INT32_MAX, bad_label, integer, reduced, unwrap
+from ._call import INT32_MAX, integer, reduced, unwrap
+from ._call_rows import bad_label
 
 
 @dataclass(slots=True)

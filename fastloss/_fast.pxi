@@ -7,19 +7,30 @@ cdef enum:
     SUM = 2
     NONE = 3
 
+cdef extern from "float.h":
+    double DBL_MAX
+
+cdef extern from "math.h":
+    double NAN
+
 _backend = None   # the ContextVar of `_config`
 _general_elementwise = None
-_general_cross_entropy = None
+_general_softmax = None
 _general_multi_margin = None
 _general_multilabel_margin = None
 
 
-def _connect(backend, general_elementwise, general_cross_entropy, general_multi_margin, general_multilabel_margin):
+def _connect(backend, general_elementwise):
     """`_call` hands over what the fast path falls back to."""
-    global _backend, _general_elementwise, _general_cross_entropy, _general_multi_margin, _general_multilabel_margin
+    global _backend, _general_elementwise
     _backend = backend
     _general_elementwise = general_elementwise
-    _general_cross_entropy = general_cross_entropy
+
+
+def _connect_rows(general_softmax, general_multi_margin, general_multilabel_margin):
+    """The same of `_call_rows`."""
+    global _general_softmax, _general_multi_margin, _general_multilabel_margin
+    _general_softmax = general_softmax
     _general_multi_margin = general_multi_margin
     _general_multilabel_margin = general_multilabel_margin
 
@@ -247,70 +258,122 @@ cdef inline bint is_plain_labels(object x) noexcept:
     return cnp.PyArray_ISCARRAY_RO(a) and (cnp.PyArray_TYPE(a) == cnp.NPY_INT64 or cnp.PyArray_TYPE(a) == cnp.NPY_INT32)
 
 
-cdef bint plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out) noexcept:
-    """(N, C) contiguous logits, and contiguous targets for N rows, without options."""
-    return (mask is None and grad_output is None and out is None and (return_grad is False or return_grad is True)
-            and type(class_axis) is int and (class_axis == 1 or class_axis == -1) and is_plain(input)
-            and cnp.PyArray_NDIM(<cnp.ndarray>input) == 2 and cnp.PyArray_NDIM(<cnp.ndarray>target) > 0
-            and cnp.PyArray_DIMS(<cnp.ndarray>input)[0] == cnp.PyArray_DIMS(<cnp.ndarray>target)[0]
-            and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] < 2147483647
-            and takes_gradient(grad_out, return_grad, input, target) and native_backend())
+cdef inline bint is_plain_vector(object x, int kind, Py_ssize_t size) noexcept:
+    """None, or a plain, contiguous, aligned, native 1-D array of this type and size."""
+    if x is None:
+        return True
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_NDIM(a) == 1
+            and cnp.PyArray_DIMS(a)[0] == size)
 
 
-def cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out,
-                  grad_out):
-    """Softmax cross entropy with class indices: plain rows straight to C."""
+cdef inline bint is_parameter(object x, double largest) noexcept:
+    """A float from 0 to `largest`."""
+    return type(x) is float and 0.0 <= <double>x <= largest
+
+
+cdef inline bint plain_rows(object input, object target, object weight, object mask, object class_axis) noexcept:
+    """(N, C) contiguous logits with labels; weights and mask, if any, likewise plain."""
+    if not (is_plain(input) and is_plain_labels(target) and type(class_axis) is int
+            and (class_axis == 1 or class_axis == -1)):
+        return False
+    cdef cnp.ndarray x = <cnp.ndarray>input, t = <cnp.ndarray>target
+    return (cnp.PyArray_NDIM(x) == 2 and cnp.PyArray_NDIM(t) == 1
+            and cnp.PyArray_DIMS(x)[0] == cnp.PyArray_DIMS(t)[0] and cnp.PyArray_DIMS(x)[1] < 2147483647
+            and is_plain_vector(weight, cnp.PyArray_TYPE(x), cnp.PyArray_DIMS(x)[1])
+            and is_plain_vector(mask, cnp.NPY_BOOL, cnp.PyArray_DIMS(x)[0]))
+
+
+def softmax(loss, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad, grad_output, out,
+            grad_out, label_smoothing, z_loss, gamma):
+    """Cross entropy and its relatives: (N, C) contiguous input with labels straight to C."""
+    cdef int holds = loss.holds
     cdef int kind = reduction_code(reduction)
-    if (kind != OTHER and weight is None and fits_int64(ignore_index) and is_plain_labels(target)
-            and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
-            and plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out)):
-        found = fast_rows(CROSS_ENTROPY, input, target, False, ignore_index, 0, 0.0, kind, return_grad, grad_out)
+    cdef bint fast = (kind != OTHER and grad_output is None and out is None
+                      and (return_grad is False or return_grad is True) and fits_int64(ignore_index)
+                      and is_parameter(label_smoothing, 1.0) and is_parameter(z_loss, DBL_MAX)
+                      and (gamma is None or is_parameter(gamma, DBL_MAX))
+                      and (holds == FL_LOGITS or <double>z_loss == 0.0)
+                      and plain_rows(input, target, weight, mask, class_axis)
+                      and takes_gradient(grad_out, return_grad, input, target)
+                      and (grad_out is None or weight is None or not overlap(grad_out, weight))
+                      and (grad_out is None or mask is None or not overlap(grad_out, mask)) and native_backend())
+    cdef fl_row_job job
+    if fast:
+        job.holds = holds
+        job.smoothing, job.z_loss = label_smoothing, z_loss
+        job.gamma = -1.0 if gamma is None else gamma
+        job.every_label = 0
+        job.ignore_index = ignore_index
+        found = fast_rows(&job, CROSS_ENTROPY if holds == FL_LOGITS else PROBABILITIES, <cnp.ndarray>input,
+                          <cnp.ndarray>target, weight, mask, kind, return_grad, grad_out)
         if found is not None:
             return found
-    return _general_cross_entropy(input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
-                                  grad_output, out, grad_out)
+    return _general_softmax(loss, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
+                            grad_output, out, grad_out, label_smoothing, z_loss, gamma)
 
 
 def multi_margin(input, target, weight, p, margin, reduction, class_axis, mask, return_grad, grad_output, out,
                  grad_out):
-    """Multi-class hinge loss: plain rows straight to C."""
+    """Multi-class hinge loss: (N, C) contiguous input with labels straight to C."""
     cdef int kind = reduction_code(reduction)
-    if (kind != OTHER and weight is None and type(p) is int and (p == 1 or p == 2) and type(margin) is float
-            and margin == margin and is_plain_labels(target) and cnp.PyArray_NDIM(<cnp.ndarray>target) == 1
-            and plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out)):
-        found = fast_rows(MULTI_MARGIN, input, target, True, 0, p, margin, kind, return_grad, grad_out)
+    cdef fl_row_job job
+    if (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+            and (return_grad is False or return_grad is True) and type(p) is int and (p == 1 or p == 2)
+            and type(margin) is float and margin == margin and plain_rows(input, target, None, None, class_axis)
+            and takes_gradient(grad_out, return_grad, input, target) and native_backend()):
+        job.power, job.margin = p, margin
+        found = fast_margin(&job, MULTI_MARGIN, <cnp.ndarray>input, <cnp.ndarray>target, kind, return_grad, grad_out)
         if found is not None:
             return found
     return _general_multi_margin(input, target, weight, p, margin, reduction, class_axis, mask, return_grad,
                                  grad_output, out, grad_out)
 
 
-cdef inline bint is_plain_lists(object x) noexcept:
-    if is_plain_labels(x):
-        return cnp.PyArray_NDIM(<cnp.ndarray>x) == 2
-    return (type(x) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_BOOL
-            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2)
+cdef inline bint plain_lists(object input, object target, object class_axis) noexcept:
+    """(N, C) contiguous input with as many labels or bools."""
+    if not (is_plain(input) and type(target) is cnp.ndarray and type(class_axis) is int
+            and (class_axis == 1 or class_axis == -1)):
+        return False
+    cdef cnp.ndarray x = <cnp.ndarray>input, t = <cnp.ndarray>target
+    return ((is_plain_labels(t) or (cnp.PyArray_TYPE(t) == cnp.NPY_BOOL and cnp.PyArray_ISCARRAY_RO(t)))
+            and cnp.PyArray_NDIM(x) == 2 and cnp.PyArray_SAMESHAPE(x, t) and cnp.PyArray_DIMS(x)[1] < 2147483647)
 
 
 def multilabel_margin(input, target, reduction, class_axis, mask, return_grad, grad_output, out, grad_out):
-    """Multi-label hinge loss: plain rows and lists or bools of full length straight to C."""
+    """Multi-label hinge loss: (N, C) contiguous input with lists or bools straight to C."""
     cdef int kind = reduction_code(reduction)
-    if (kind != OTHER and is_plain_lists(target)
-            and plain_rows(input, target, class_axis, mask, return_grad, grad_output, out, grad_out)
-            and cnp.PyArray_DIMS(<cnp.ndarray>input)[1] == cnp.PyArray_DIMS(<cnp.ndarray>target)[1]):
-        found = fast_rows(MULTILABEL_MARGIN, input, target, True, 0, 1, 1.0, kind, return_grad, grad_out)
+    cdef fl_row_job job
+    if (kind != OTHER and mask is None and grad_output is None and out is None
+            and (return_grad is False or return_grad is True) and plain_lists(input, target, class_axis)
+            and takes_gradient(grad_out, return_grad, input, target) and native_backend()):
+        job.power, job.margin = 1, 1.0
+        job.slots = cnp.PyArray_DIMS(<cnp.ndarray>target)[1]
+        job.slot_stride = cnp.PyArray_ITEMSIZE(<cnp.ndarray>target)
+        found = fast_margin(&job, MULTILABEL_MARGIN, <cnp.ndarray>input, <cnp.ndarray>target, kind, return_grad,
+                            grad_out)
         if found is not None:
             return found
     return _general_multilabel_margin(input, target, reduction, class_axis, mask, return_grad, grad_output, out,
                                       grad_out)
 
 
-cdef object fast_rows(int loss, cnp.ndarray x, cnp.ndarray target, bint every_label, int64_t ignore_index, int power,
-                      double margin, int kind, bint return_grad, grad):
-    """None: a label is bad; the general path says which. Labels are checked before a caller's array is written, and
-    weighed before a mean's gradient is."""
+cdef inline object fast_margin(fl_row_job *job, int code, cnp.ndarray x, cnp.ndarray target, int kind,
+                               bint return_grad, grad):
+    job.holds = FL_LOGITS
+    job.smoothing, job.z_loss, job.gamma = 0.0, 0.0, -1.0
+    job.every_label = 1
+    job.ignore_index = 0
+    return fast_rows(job, code, x, target, None, None, kind, return_grad, grad)
+
+
+cdef object fast_rows(fl_row_job *job, int code, cnp.ndarray x, cnp.ndarray target, weight, mask, int kind,
+                      bint return_grad, grad):
+    """None: a label or a probability is bad; the general path says which. Labels are checked before a caller's array is
+    written, and before probabilities, and weighed before a mean's gradient is."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
-    cdef fl_row_job job
     cdef fl_fold fold
     cdef object value = None
     job.want = FL_VALUE
@@ -320,41 +383,38 @@ cdef object fast_rows(int loss, cnp.ndarray x, cnp.ndarray target, bint every_la
     by_rows(&job.logits, x)
     job.class_stride = cnp.PyArray_ITEMSIZE(x)
     by_rows(&job.target, target)
-    job.target.dtype = dtype_code(target)
-    job.slots = cnp.PyArray_DIMS(target)[1] if loss == MULTILABEL_MARGIN else 1
-    job.slot_stride = cnp.PyArray_ITEMSIZE(target)
-    job.power = power
-    job.margin = margin
-    job.mask.data = job.grad_output.data = job.grad.data = NULL
-    job.class_weight = NULL
-    job.every_label = every_label
-    job.ignore_index = ignore_index
+    job.mask.data = job.grad_output.data = job.grad.data = job.distribution.data = NULL
+    if mask is not None:
+        direct(&job.mask, <cnp.ndarray>mask)
+    job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>weight) if weight is not None else NULL
     job.scale = 1.0
     job.value = NULL
-    cdef bint first_labels = return_grad and (kind == MEAN or grad is not None)
     if kind == NONE:
         value = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(x), 0)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    cdef bint first_labels = return_grad and (kind == MEAN or grad is not None) or job.holds == FL_PROBABILITIES
     if return_grad:
         grad = empty_like(x) if grad is None else grad
         by_rows(&job.grad, <cnp.ndarray>grad)
         job.grad_class_stride = job.class_stride
     # From here on nothing is read from the arrays' shapes: another thread may change them.
     if first_labels:
-        run_row_job(table, loss, &job, True, &fold)
+        run_row_job(table, code, job, True, &fold)
         if fold.total.bad >= 0:
             return None
         if kind == MEAN:
             job.scale = 1.0 / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else 0.0
     if return_grad:
         job.want |= FL_GRAD
-    run_row_job(table, loss, &job, False, &fold)
+    run_row_job(table, code, job, False, &fold)
     if fold.total.bad >= 0:
         return None
     if kind == SUM:
         value = float64(fl_fold_sum(&fold))
     elif kind == MEAN:
-        value = float64(fl_fold_sum(&fold) / fl_fold_weight(&fold) if fl_fold_weight(&fold) != 0 else float("nan"))
+        if fl_fold_weight(&fold) == 0:
+            return None if fl_fold_sum(&fold) != 0 else (float64(NAN), grad) if return_grad else float64(NAN)
+        value = float64(fl_fold_sum(&fold) / fl_fold_weight(&fold))
     return (value, grad) if return_grad else value
 
 

@@ -35,22 +35,7 @@ def run_elementwise(
     hess: _Array | None = None,
     value_acc: NDArray[np.float64] | None = None,
 ) -> tuple[float, int, int]: ...
-def run_rows(
-    loss: str,
-    real_size: int,
-    logits: _Array,
-    class_axis: int,
-    target: _Array,
-    class_weight: _Array | None,
-    mask: _Array | None,
-    grad_output: _Array | None,
-    ignore_index: int | None,
-    params: tuple[float, ...],
-    scale: float,
-    value: _Array | None,
-    grad: _Array | None,
-    labels_only: bool = False,
-) -> tuple[float, float, int]: ...
+def run_rows(given: Any, labels_only: bool) -> tuple[float, float, int, int]: ...
 def run_tokens(
     kind: str,
     real_size: int,
@@ -87,7 +72,8 @@ def elementwise(
     return_hess: Any = False,
     hess_out: Any = None,
 ) -> Any: ...
-def cross_entropy(
+def softmax(
+    loss: Any,
     input: Any,
     target: Any,
     weight: Any,
@@ -99,6 +85,9 @@ def cross_entropy(
     grad_output: Any,
     out: Any,
     grad_out: Any,
+    label_smoothing: Any,
+    z_loss: Any,
+    gamma: Any,
 ) -> Any: ...
 def multi_margin(
     input: Any,
@@ -129,7 +118,9 @@ def _choose_isa(name: str | None) -> None: ...
 def _connect(
     backend: ContextVar[str],
     general_elementwise: Callable[..., Any],
-    general_cross_entropy: Callable[..., Any],
+) -> None: ...
+def _connect_rows(
+    general_softmax: Callable[..., Any],
     general_multi_margin: Callable[..., Any],
     general_multilabel_margin: Callable[..., Any],
 ) -> None: ...

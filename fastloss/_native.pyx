@@ -39,6 +39,8 @@ cdef extern from "fastloss.h" nogil:
         FL_VALUE
         FL_GRAD
         FL_HESS
+        FL_LOGITS
+        FL_PROBABILITIES
     ctypedef enum fl_dtype:
         FL_BOOL, FL_INT8, FL_INT16, FL_INT32, FL_INT64, FL_UINT8, FL_UINT16, FL_UINT32, FL_UINT64
         FL_FLOAT16, FL_BFLOAT16, FL_FLOAT32, FL_FLOAT64
@@ -89,6 +91,12 @@ cdef extern from "fastloss.h" nogil:
         fl_operand grad
         Py_ssize_t grad_class_stride
         int every_label
+        int holds
+        fl_operand distribution
+        Py_ssize_t distribution_stride
+        double smoothing
+        double z_loss
+        double gamma
         double margin
         int power
         Py_ssize_t slots
@@ -136,6 +144,7 @@ cdef extern from "fastloss.h" nogil:
         void (*fold_stages)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
+        fl_unit_fn probabilities
         fl_unit_fn row_labels
         fl_unit_fn multi_margin
         fl_unit_fn multilabel_margin
@@ -414,21 +423,20 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
     return fl_fold_sum(&fold), fold.total.bad, fold.total.bad_operand
 
 
-cdef enum:
+cdef enum:  # as in `_call_rows`
     CROSS_ENTROPY = 0
-    MULTI_MARGIN = 1
-    MULTILABEL_MARGIN = 2
+    PROBABILITIES = 1
+    MULTI_MARGIN = 2
+    MULTILABEL_MARGIN = 3
 
-_row_losses = {"cross_entropy": CROSS_ENTROPY, "multi_margin": MULTI_MARGIN, "multilabel_margin": MULTILABEL_MARGIN}
 
-
-def run_rows(str loss, int real_size, cnp.ndarray logits, int class_axis, cnp.ndarray target, class_weight, mask,
-             grad_output, ignore_index, tuple params, double scale, value, grad, bint labels_only=False):
-    """One row job over checked operands. ignore_index: an int64, or None. params: of margin losses, (power, margin).
-    labels_only: no loss, only check labels and sum weights. Returns (sum of values, sum of weights, first bad label or
-    -1: its position, or where several stand at a position its place among all)."""
-    cdef const fl_kernels *table = fl_table(real_size)
-    cdef int code = _row_losses[loss]
+def run_rows(given, bint labels_only):
+    """One job over checked operands, a `_call_rows.RowJob`. labels_only: no loss, only check labels and sum weights.
+    Returns (sum of values, sum of weights, first offender or -1, its operand): the offender's position, or where
+    several labels stand at a position its place among all."""
+    cdef const fl_kernels *table = fl_table(given.real.itemsize)
+    cdef cnp.ndarray logits = given.logits
+    cdef int class_axis = given.axis, code = given.loss.code
     cdef fl_row_job job
     cdef fl_fold fold
     cdef Py_ssize_t dims[FL_MAX_DIMS]
@@ -445,45 +453,50 @@ def run_rows(str loss, int real_size, cnp.ndarray logits, int class_axis, cnp.nd
             job.inner *= dims[ndim]
         ndim += 1
     if job.positions == 0:
-        return 0.0, 0.0, -1
+        return 0.0, 0.0, -1, 0
+    value, grad, labels, distribution = given.value, given.grad, given.labels, given.distribution
     job.want = FL_VALUE | (FL_GRAD if grad is not None else 0)
     fill(&job.logits, logits, ndim, dims, class_axis)
     job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
+    job.distribution.data = NULL
     if code == MULTILABEL_MARGIN:
-        fill(&job.target, target, ndim, dims, class_axis)
-        job.slots = cnp.PyArray_DIMS(target)[class_axis]
-        job.slot_stride = cnp.PyArray_STRIDES(target)[class_axis]
+        fill(&job.target, labels, ndim, dims, class_axis)
+        job.slots = cnp.PyArray_DIMS(<cnp.ndarray>labels)[class_axis]
+        job.slot_stride = cnp.PyArray_STRIDES(<cnp.ndarray>labels)[class_axis]
     else:
-        fill(&job.target, target, ndim, dims, -1)
-    fill_optional(&job.mask, mask, ndim, dims)
-    fill_optional(&job.grad_output, grad_output, ndim, dims)
-    job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>class_weight) if class_weight is not None else NULL
-    if labels_only and code == MULTI_MARGIN:
-        job.class_weight = NULL  # its mean divides by the number of positions
-    job.every_label = ignore_index is None
-    job.ignore_index = 0 if ignore_index is None else <int64_t>ignore_index
-    if params:
-        job.power = params[0]
-        job.margin = params[1]
-    job.scale = scale
+        fill_optional(&job.target, labels, ndim, dims)
+    if distribution is not None:
+        fill(&job.distribution, distribution, ndim, dims, class_axis)
+        job.distribution_stride = cnp.PyArray_STRIDES(<cnp.ndarray>distribution)[class_axis]
+    fill_optional(&job.mask, given.mask, ndim, dims)
+    fill_optional(&job.grad_output, given.grad_output, ndim, dims)
+    job.class_weight = NULL
+    if given.class_weight is not None and not (labels_only and code == MULTI_MARGIN):
+        job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>given.class_weight)  # that mean divides by the positions
+    job.every_label = given.ignore_index is None
+    job.ignore_index = 0 if given.ignore_index is None else <int64_t>given.ignore_index
+    job.holds, job.smoothing, job.z_loss = given.loss.holds, given.smoothing, given.z_loss
+    job.gamma = -1.0 if given.gamma is None else given.gamma
+    job.power, job.margin = given.power, given.margin
+    job.scale = given.scale
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
     job.grad.data = NULL
     if grad is not None:
         fill(&job.grad, grad, ndim, dims, class_axis)
         job.grad_class_stride = cnp.PyArray_STRIDES(<cnp.ndarray>grad)[class_axis]
     run_row_job(table, code, &job, labels_only, &fold)
-    return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad
+    return fl_fold_sum(&fold), fl_fold_weight(&fold), fold.total.bad, fold.total.bad_operand
 
 
-cdef int run_row_job(const fl_kernels *table, int loss, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
-    cdef Py_ssize_t block = table.row_block(job), cost = max(job.classes, 1)
-    cdef fl_unit_fn fn
-    if loss == MULTILABEL_MARGIN:  # a few positives meet each class; their number is not known yet
+cdef int run_row_job(const fl_kernels *table, int code, fl_row_job *job, bint labels_only, fl_fold *fold) except -1:
+    cdef Py_ssize_t block = table.row_block(job), cost = 1 if labels_only else max(job.classes, 1)
+    cdef fl_unit_fn fn = table.row_labels
+    if code == MULTILABEL_MARGIN:  # a few positives meet each class; their number is not known yet
         fn = table.multilabel_labels if labels_only else table.multilabel_margin
-        cost *= 1 if labels_only else 8
-    else:
-        fn = table.row_labels if labels_only else table.multi_margin if loss == MULTI_MARGIN else table.cross_entropy
-        cost = 1 if labels_only else cost
+        cost = max(job.classes, 1) * (1 if labels_only else 8)
+    elif not labels_only:
+        fn = (table.cross_entropy if code == CROSS_ENTROPY else table.probabilities if code == PROBABILITIES
+              else table.multi_margin)
     run(fn, job, blocks(job.positions, block), block * cost, fold, NULL, table)
     return 0
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ._call import Job
     from ._call_ctc import CtcJob
     from ._call_linear import LinearJob
+    from ._call_rows import RowJob
 
 
 def _float64(a: Array, shape: tuple[int, ...]) -> Array:
@@ -110,49 +112,90 @@ def _times(labels: Array, counted: Array, classes: int) -> Array:
     return times
 
 
-def run_rows(
-    loss: str, real_size: int, logits: Array, axis: int, labels: Array, class_weight: Array | None, mask: Array | None,
-    grad_output: Array | None, ignore_index: int | None, params: tuple[float, ...], scale: float, value: Any, grad: Any,
-    labels_only: bool = False,
-) -> tuple[float, float, int]:  # fmt: skip
+def _softmax_terms(job: RowJob, x: Array, labels: Array, weight: Array, mass: Array) -> Iterator[tuple[Array, Array]]:
+    """(values, gradients) whose sum is the loss of each position; weight is the labels' class weight, mass the soft
+    targets, both times their part of the target."""
+    holds = job.loss.holds
+    if job.gamma is not None:
+        focal = softmax.probability_focal if holds else softmax.focal_loss
+        value, grad = focal(x, labels, job.gamma)
+        yield softmax.weighted(weight, value), weight[:, np.newaxis] * grad
+        return
+    if job.labels is not None:
+        value, grad = (softmax.cross_entropy, softmax.probability_nll, softmax.nll)[holds](x, labels)
+        yield softmax.weighted(weight, value), softmax.weighted(weight[:, np.newaxis], grad)
+    if job.labels is None or job.smoothing:
+        yield (softmax.soft_probability_nll if holds else softmax.soft_cross_entropy)(x, mass)
+    if job.z_loss:
+        value, grad = softmax.squared_log_sum_exp(x)
+        yield job.z_loss * value, job.z_loss * grad
+
+
+def _rows(job: RowJob, x: Array, labels: Array | None, weight: Array, counted: Array) -> tuple[Array, Array]:
+    """Losses and gradients of rows (positions, classes)."""
+    if job.loss.lists:
+        assert labels is not None
+        times = _times(labels, counted, x.shape[-1]).reshape(x.shape)
+        return margin.multilabel_margin(x, times, job.power, job.margin)
+    if job.loss.name == "multi_margin":
+        assert labels is not None
+        value, grad = margin.multi_margin(x, labels.ravel(), job.power, job.margin)
+        return value * weight.ravel(), grad * weight.reshape(-1, 1)
+    class_weight = np.ones(x.shape[-1]) if job.class_weight is None else job.class_weight.astype(np.float64)
+    keep, spread = 1 - job.smoothing, job.smoothing / max(x.shape[-1], 1)
+    target = 0.0 if job.distribution is None else np.moveaxis(job.distribution, job.axis, -1).astype(np.float64)
+    mass = np.broadcast_to(class_weight * (keep * target + spread), (*weight.shape, x.shape[-1])).reshape(x.shape)
+    safe = np.zeros(len(x), np.int64) if labels is None else labels.ravel()
+    values, grads = np.zeros(len(x)), np.zeros(x.shape)
+    terms = _softmax_terms(
+        job, x[..., np.newaxis], safe[:, np.newaxis], keep * weight.reshape(-1, 1), mass[..., np.newaxis]
+    )
+    for value, grad in terms:
+        values, grads = values + value[:, 0], grads + grad[..., 0]
+    return values, grads
+
+
+def run_rows(job: RowJob, labels_only: bool = False) -> tuple[float, float, int, int]:
     """As `_native.run_rows`."""
-    rows = np.moveaxis(logits, axis, -1)
-    shape, classes = rows.shape[:-1], rows.shape[-1]
-    lists = loss == "multilabel_margin"
-    labels = np.moveaxis(labels, axis, -1) if lists else labels
-    counted = np.ones(shape, bool) if ignore_index is None else labels != ignore_index
-    if mask is not None:
-        counted = counted & mask
-    if labels.dtype.kind != "b":
+    rows = np.moveaxis(job.logits, job.axis, -1)
+    shape, classes, lists, labels = rows.shape[:-1], rows.shape[-1], job.loss.lists, job.labels
+    if lists and labels is not None:
+        labels = np.moveaxis(labels, job.axis, -1)
+    counted = np.ones(shape, bool)
+    if job.ignore_index is not None and labels is not None:
+        counted = labels != job.ignore_index
+    if job.mask is not None:
+        counted = counted & job.mask
+    if labels is not None and labels.dtype.kind != "b":
         bad = (_bad_label_of_lists if lists else _bad_label)(labels, counted, classes)
         if bad >= 0:
-            return 0.0, 0.0, bad
+            return 0.0, 0.0, bad, 1
     weight = np.ones(shape)
-    if not lists:
+    if labels is not None and not lists:
         labels = np.where(counted, labels, 0).astype(np.int64)
-        weight = weight if class_weight is None else class_weight.astype(np.float64)[labels]
+        if job.class_weight is not None and classes:
+            weight = job.class_weight.astype(np.float64)[labels]
     weight = np.where(counted, weight, 0.0)
-    denominator = float(np.sum(counted)) if loss == "multi_margin" else _total(weight)
+    denominator = float(np.sum(counted)) if job.loss.name == "multi_margin" else _total(weight)
     if labels_only:
-        return 0.0, denominator, -1
-    params = tuple(_param(p, np.dtype(f"f{real_size}")) for p in params)
-    flat = rows.astype(np.float64).reshape(math.prod(shape), classes)
-    if lists:
-        times = _times(labels, counted, classes).reshape(flat.shape)
-        values, grads = margin.multilabel_margin(flat, times, *params)
-    elif loss == "multi_margin":
-        values, grads = margin.multi_margin(flat, labels.ravel(), *params)
-    else:
-        values, grads = softmax.cross_entropy(flat[..., np.newaxis], labels.reshape(-1, 1))
+        return 0.0, denominator, -1, 0
+    if job.loss.holds == 1:
+        outside = ((rows < 0) | (rows > 1)).any(axis=-1) & counted
+        if outside.any():
+            return 0.0, 0.0, int(np.argmax(outside.ravel())), 0
     with np.errstate(all="ignore"):
-        unreduced = np.where(counted, values.reshape(shape) * weight, 0.0)
-        if grad is not None:
-            factor = weight * scale if grad_output is None else weight * scale * grad_output.astype(np.float64)
+        x = rows.astype(np.float64).reshape(math.prod(shape), classes)
+        values, grads = _rows(job, x, labels, weight, counted)
+        unreduced = np.where(counted, values.reshape(shape), 0.0)
+        if job.grad is not None:
+            factor = np.full(shape, job.scale)
+            if job.grad_output is not None:
+                factor = factor * job.grad_output.astype(np.float64)
             kept = np.where(counted[..., np.newaxis], grads.reshape(rows.shape) * factor[..., np.newaxis], 0.0)
-            _store(np.moveaxis(grad, axis, -1), kept)
-    if value is not None:
-        _store(value, unreduced)
-    return _total(unreduced), denominator, -1
+            _store(np.moveaxis(job.grad, job.axis, -1), kept)
+    if job.value is not None:
+        _store(job.value, unreduced)
+    return _total(unreduced), denominator, -1, 0
 
 
 def ctc(job: CtcJob) -> float:

@@ -445,7 +445,7 @@ def sigmoid_focal_loss(
         raise ValueError(f"alpha must be at most 1 (negative: no weights), got {alpha}")
     if not 0 <= gamma < math.inf:
         raise ValueError(f"gamma must be finite and not negative, got {gamma}")
-    alpha += 0.0  # -0.0 is not negative
+    alpha = max(alpha, -1.0) + 0.0  # any negative number means the same; -0.0 is none
     spec, params = (FOCAL_SQUARE, (alpha,)) if gamma == 2 else (FOCAL, (alpha, gamma))
     return elementwise(
         spec, (input, target), params, reduction, return_grad, weight, mask, grad_output, out, grad_out, return_hess,

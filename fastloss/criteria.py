@@ -45,6 +45,8 @@ from .regression import (
 )
 from .softmax import (
     cross_entropy,
+    focal_loss,
+    nll_loss,
 )
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CTCLoss",
     "CrossEntropyLoss",
+    "FocalLoss",
     "GammaNLLLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
@@ -67,6 +70,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "NLLLoss",
     "PoissonNLLLoss",
     "QuantileLoss",
     "RMSELoss",
@@ -260,9 +264,39 @@ class CrossEntropyLoss(Criterion):
     _function = staticmethod(cross_entropy)
 
     def __init__(
+        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0, *,
+        from_logits: bool = True, z_loss: float = 0.0, class_axis: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
+            from_logits=from_logits, z_loss=z_loss, class_axis=class_axis,
+        )  # fmt: skip
+
+
+class NLLLoss(Criterion):
+    """`nll_loss` with its options held."""
+
+    _function = staticmethod(nll_loss)
+
+    def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, class_axis: int = 1
     ) -> None:
         super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction, class_axis=class_axis)
+
+
+class FocalLoss(Criterion):
+    """`focal_loss` with its options held."""
+
+    _function = staticmethod(focal_loss)
+
+    def __init__(
+        self, weight: Any = None, gamma: float = 2.0, ignore_index: int = -100, reduction: str = "mean", *,
+        from_logits: bool = True, class_axis: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            weight=weight, gamma=gamma, ignore_index=ignore_index, reduction=reduction, from_logits=from_logits,
+            class_axis=class_axis,
+        )  # fmt: skip
 
 
 class MultiMarginLoss(Criterion):

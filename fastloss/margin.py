@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._call import multi_margin as _multi_margin
-from ._call import multilabel_margin as _multilabel_margin
+from ._call_rows import multi_margin as _multi_margin
+from ._call_rows import multilabel_margin as _multilabel_margin
 
 __all__ = ["multi_margin_loss", "multilabel_margin_loss"]
 

@@ -37,7 +37,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     predictions: tuple[str, ...] = ("input",)
     rows: bool = False
-    lists: bool = False
+    lists: bool = False  # the target has the class axis too
     defaults: dict[str, Any] = field(default_factory=dict)
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     per_sample: bool = False

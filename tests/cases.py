@@ -32,6 +32,7 @@ CASES = [
 ]
 ELEMENTWISE = [case for case in CASES if not case.rows]
 ROWS = [case for case in CASES if case.rows and not case.lists]
+SOFTMAX = cases_softmax.CASES
 # One case per kernel: weights and options change what is multiplied, not how an element is computed.
 _PLAIN_FIRST = sorted(CASES, key=lambda case: bool(case.options))
 KERNELS = [next(c for c in _PLAIN_FIRST if c.kernel == kernel) for kernel in dict.fromkeys(c.kernel for c in CASES)]

@@ -24,7 +24,7 @@ def _counts(rng: np.random.Generator, shape: Shape) -> Operands:
 
 
 def _rates(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {"input": rng.uniform(0.1, 8, shape), "target": np.asarray(rng.poisson(3, shape), np.float64)}
+    return {"input": rng.uniform(2, 8, shape), "target": np.asarray(rng.poisson(0.7, shape), np.float64)}
 
 
 def _probabilities(rng: np.random.Generator, shape: Shape) -> Operands:

@@ -103,6 +103,7 @@ def draw_hinge_embedding(draw: Draw) -> tuple[dict, dict]:
     """Targets that are neither 1 nor -1 as well."""
     target = draw.rng.choice([-1.0, 1.0, -1.0, 1.0, 0.0, 0.5], draw.shape)
     x = {"normal": draw.normal, "wide": draw.wide, "subnormal": draw.subnormal, "kink": lambda: draw.near(0.7)}
+    x["edge"] = draw.ends
     return {"input": x[draw.kind](), "target": target}, {"margin": 0.7}
 
 

@@ -54,8 +54,7 @@ def test_constructors_take_torchs_order(name):
     ours = list(inspect.signature(getattr(fl, name)).parameters)
     shared = [p for p in ours if p in theirs]
     assert shared == [p for p in theirs if p in ours]
-    missing = set(theirs) - set(ours) - {"label_smoothing"}  # soft labels are a later loss
-    assert not missing
+    assert not set(theirs) - set(ours)
 
 
 def test_verify_measures_kernel_against_reference(rng):

@@ -108,7 +108,7 @@ class TestPublishedFigures:
 @each_input
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_against_long_double(name, from_logits, dtype, forced):
-    if name == "long" and from_logits and not DEEP:
+    if name in ("long", "segments") and from_logits and not DEEP:
         pytest.skip("the oracle takes seconds; FASTLOSS_DEEP=1 runs it")
     wanted = expected(name, dtype, from_logits)
     batch = batch_of(name)

@@ -92,7 +92,7 @@ def test_company_order_and_padding(dtype, from_logits, forced):
 
 
 @in_every_way
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", ["sigma 3", "sigma 40", "tight", "masked", "no labels", "segments"])
 def test_value_is_the_same_without_its_gradient(name, dtype, from_logits, forced):
     batch = batch_of(name).prepared(dtype, from_logits)
     for reduction in ("none", "mean"):

@@ -131,7 +131,7 @@ def random_call(seed: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     dtype = random.choice(FLOATS)
     for name, a in operands.items():
         if case.rows and name == "target":
-            fits = a.dtype != bool and a.size and a.min() >= 0 and a.max() < 128
+            fits = a.dtype.kind == "i" and a.size and a.min() >= 0 and a.max() < 128
             operands[name] = a.astype(random.choice(LABELS) if fits else a.dtype)
         elif not case.rows and name != "input" and random.random() < 0.3:
             a = narrower(random, a)

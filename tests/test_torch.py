@@ -121,6 +121,8 @@ def test_all_labels_ignored():
         "smooth_l1_loss",
         "poisson_nll_loss",
         "kl_div",
+        "cross_entropy",
+        "nll_loss",
     ],
 )
 def test_argument_names_and_defaults_are_torchs(name):

@@ -34,16 +34,32 @@ SCALAR_ALLOWED = {
     "tile_max": "the last fold over lanes, once a tile",
     "tile_square_sum": "the last fold over lanes, once a tile",
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
+    "baseline_64 column_join": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_gradient": "SSE2 has no comparison of 64-bit labels",
+    **{
+        f"baseline_64 {name}": "SSE2 has no comparison of 64-bit labels"
+        for name in (
+            "column_label",
+            "column_mass",
+            "column_gradient",
+            "column_mass_gradient",
+            "column_outside",
+            "column_cost_slope",
+            "finish_value_hard",
+            "finish_value_soft",
+            "finish_value_focal",
+            "finish_cost",
+            "finish_cost_focal",
+            "finish_cost_log",
+            "column_fold",
+            "column_fold_moment",
+            "finish_margins",
+            "column_hinge",
+            "column_slopes",
+            "column_margin_gradient",
+        )
+    },
     "baseline_64 tile_distance": "SSE2 has no mask of 64-bit lanes",
-    "baseline_64 column_fold": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_fold_moment": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 finish_values": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 finish_margins": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_hinge": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_slopes": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_margin_gradient": "SSE2 has no comparison of 64-bit labels",
 }
 UNPACKED_ALLOWED = {
     "map_value_identity": "copies",
@@ -55,9 +71,12 @@ UNPACKED_ALLOWED = {
     "tile_step": "compares and selects",
     "column_pick": "compares and selects",
     "tile_max": "compares and selects",
+    "tile_fill": "stores",
     "tile_take_ones": "compares and selects",
     "finish_counted": "selects",
     "column_max": "compares and selects",
+    "column_label": "compares and selects",
+    "column_outside": "compares and selects",
     "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
 }
 # float16 and bfloat16 to real: contiguous input is widened by packed instructions, input of any stride need not be.

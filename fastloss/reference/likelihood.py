@@ -132,6 +132,6 @@ def tweedie(x: Array, y: Array, power: float) -> Term:
 def tweedie_rate(x: Array, y: Array, power: float) -> Term:
     """x^(2 - p) / (2 - p) - y x^(1 - p) / (1 - p)."""
     to_two, to_one = 2.0 - power, 1.0 - power
-    value = np.power(x, to_one) * (x / to_two - y / to_one)
-    lower = np.power(x, -power)
-    return value, (lower * (x - y),), lower * (to_one + power * (y / x))
+    lower = np.power(x, to_one)
+    value = lower * (x / to_two - y / to_one)
+    return value, (lower * ((x - y) / x),), np.power(x, -power) * (to_one + power * (y / x))

@@ -88,13 +88,12 @@ def mape(x: Array, y: Array, eps: float) -> Term:
 @np.errstate(all="ignore")
 def smape(x: Array, y: Array) -> Term:
     """2 |x - y| / (|x| + |y|), 0 where both are 0; halves are taken first, lest the sum overflow."""
-    large = np.maximum(np.abs(x), np.abs(y)) > 1e307
-    unit = np.where(large, 0.5, 1.0)
+    factor = np.where(x == 0.0, 2.0, np.where(np.sign(x) == np.sign(y), 4.0, 0.0))
+    unit = np.where(np.maximum(np.abs(x), np.abs(y)) > 4e307, 0.5, 1.0)
     x, y = x * unit, y * unit
     d, total = x - y, np.abs(x) + np.abs(y)
     value = np.where(total == 0.0, 0.0, 2.0 * (np.abs(d) / total))
     share = np.abs(y) / total / total * unit
-    factor = np.where(x == 0.0, 2.0, np.where(np.sign(x) == np.sign(y), 4.0, 0.0))
     flat = (y == 0.0) | (d == 0.0) | (factor == 0.0)
     grad = np.where(flat, 0.0 * d, np.sign(d) * factor * share)
     return value, (grad,), np.where(flat, 0.0 * d, -2.0 * np.sign(x) * grad / total * unit)
@@ -102,9 +101,9 @@ def smape(x: Array, y: Array) -> Term:
 
 @np.errstate(all="ignore")
 def msle(x: Array, y: Array) -> Term:
-    """(log(1 + x) - log(1 + y))^2, by the logarithm of one quotient where they are near each other."""
+    """(log(1 + x) - log(1 + y))^2, by the logarithm of one quotient unless that might overflow."""
     low, high = np.minimum(x, y), np.maximum(x, y)
     ratio = (high - low) / (1.0 + low)
-    size = np.where(ratio < 1.0, np.log1p(ratio), np.log1p(high) - np.log1p(low))
+    size = np.where(ratio < 1e300, np.log1p(ratio), np.log1p(high) - np.log1p(low))
     log = np.copysign(size, x - y)
     return np.square(log), (2.0 * log / (1.0 + x),), 2.0 * (1.0 - log) / np.square(1.0 + x)
