@@ -11,7 +11,7 @@
 
 #include "ctc_exact.h"
 
-/* ---- labels -------------------------------------------------------------------------------------------------------- */
+/* ---- labels ------------------------------------------------------------------------------------------------------ */
 
 enum { CTC_LABELS = FL_TILE_BYTES / sizeof(int64_t) };
 
@@ -48,7 +48,14 @@ static ptrdiff_t read_target(struct ctc *s, int64_t *tile, ptrdiff_t *bad) {
     return needed;
 }
 
-/* ---- segments ------------------------------------------------------------------------------------------------------- */
+/* Whether the call has been interrupted. */
+static int stopped(const fl_ctc_job *job, int ask) {
+    if (!__atomic_load_n(job->stopped, __ATOMIC_RELAXED) && ask && job->interrupted())
+        __atomic_store_n(job->stopped, 1, __ATOMIC_RELAXED);
+    return __atomic_load_n(job->stopped, __ATOMIC_RELAXED);
+}
+
+/* ---- segments ---------------------------------------------------------------------------------------------------- */
 
 static ptrdiff_t segment_end(const struct ctc *s, ptrdiff_t first) { return at_most(first + s->segment, s->frames); }
 
@@ -69,7 +76,7 @@ static int forward(struct ctc *s) {
         exact_begin(s, s->now, 0);
     else
         forward_begin(s);
-    for (ptrdiff_t i = 0; i < s->segments; i++) {
+    for (ptrdiff_t i = 0; i < s->segments && !stopped(s->job, s->segments > 1); i++) {
         if (gradient && s->segments > 1) copy_state(s, s->checkpoint, i, s->now, 0, 0, s->lanes);
         if (!segment_forward(s, i * s->segment, 1, gradient && s->segments == 1)) return 0;
     }
@@ -86,7 +93,7 @@ static int backward(struct ctc *s) {
         exact_begin(s, s->mirror, s->labels);
     else
         backward_begin(s);
-    for (ptrdiff_t i = s->segments; i-- > 0;) {
+    for (ptrdiff_t i = s->segments; i-- > 0 && !stopped(s->job, s->segments > 1);) {
         const ptrdiff_t first = i * s->segment;
         if (s->segments > 1) {
             copy_state(s, s->now, 0, s->checkpoint, i, 0, s->lanes);
@@ -101,11 +108,12 @@ static int backward(struct ctc *s) {
     return 1;
 }
 
-/* ---- one sequence ---------------------------------------------------------------------------------------------------- */
+/* ---- one sequence ------------------------------------------------------------------------------------------------ */
 
 /* Write the gradient of a sequence whose s->total is known and, with logits, complete s->shift. */
 static void gradient(struct ctc *s) {
     find_distinct(s);
+    s->mass = s->total;
     if (s->total == 0) {
         clear_gradient(s, 0, s->frames);
         if (s->job->from_logits)
@@ -125,7 +133,7 @@ static double feasible_loss(struct ctc *s) {
         s->exact = 1;
         forward(s);
     }
-    if (s->job->grad) gradient(s);
+    if (s->job->grad && !stopped(s->job, 0)) gradient(s);
     if (s->total > 0) return s->shift - ctc_log(s->total, s->total_exponent);
     return s->total == 0 && s->shift == s->shift ? R_INFINITY : R_NAN;
 }
@@ -134,7 +142,8 @@ static double sample_factor(const struct ctc *s, char *scratch) {
     const fl_ctc_job *job = s->job;
     const double per_label = job->per_label && s->labels > 1 ? 1.0 / (double)s->labels : 1.0;
     if (!job->grad_output.data) return job->scale * per_label;
-    return job->scale * per_label * (double)((const real *)fl_load(&kernels, &job->grad_output, s->sample, 1, scratch))[0];
+    const real *given = fl_load(&kernels, &job->grad_output, s->sample, 1, scratch);
+    return job->scale * per_label * (double)given[0];
 }
 
 /* A workspace that no other thread has; there is one for each. */
@@ -148,6 +157,7 @@ static void ctc_sequence(const void *arg, ptrdiff_t unit, char *scratch, fl_part
     const ptrdiff_t n = job->order[unit], frames = job->input_lengths[n], labels = job->target_lengths[n];
     struct ctc s = {.job = job, .labels = labels, .frames = frames, .sample = n};
     int taken = -1;
+    if (stopped(job, 0)) return;
     if (labels <= frames) {
         taken = claim_workspace(job);
         ctc_layout(&s, job, frames, labels, job->workspace + taken * job->workspace_bytes);

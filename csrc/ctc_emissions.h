@@ -21,8 +21,8 @@ FL_INLINE double d_fma(double a, double b, double c) {
 #endif
 }
 
-/* exp(r) on |r| <= ln(2) / 2, 1 at 0: our own minimax fits of the relative error, 2^-39.7 beside float32 inputs, 2^-55.6
- * beside float64. */
+/* exp(r) on |r| <= ln(2) / 2, 1 at 0: our own minimax fits of the relative error, 2^-39.7 beside float32 inputs,
+ * 2^-55.6 beside float64. */
 FL_INLINE double d_exp_fraction(double r) {
 #if FL_REAL == 32
     double q = 0x1.a4278cd8028a0p-16;
@@ -58,7 +58,7 @@ FL_INLINE real unordered(ireal i) {
     return r_from_bits(i ^ ((i >> (8 * (int)sizeof(real) - 1)) & (ireal)(((ureal)-1) >> 1)));
 }
 
-/* ---- exponentials --------------------------------------------------------------------------------------------------- */
+/* ---- exponentials ------------------------------------------------------------------------------------------------ */
 
 /* Largest and smallest of x[n], in the order of integers, where NaN lies beyond the infinities. */
 static void lanes_bounds(const real *restrict x, ptrdiff_t n, real *largest, real *smallest) {
@@ -106,7 +106,7 @@ static void lanes_exact_emissions(double *restrict y, double *restrict exponent,
     }
 }
 
-/* ---- gathering ---------------------------------------------------------------------------------------------------- */
+/* ---- gathering --------------------------------------------------------------------------------------------------- */
 
 /* to[k] = row[index[k]] for whole lanes. Tuned for no processor in particular, GCC would extract every index and insert
  * every element: five times slower. */
@@ -181,7 +181,7 @@ static void gather_frames(struct ctc *s, ptrdiff_t first, ptrdiff_t frames) {
     }
 }
 
-/* ---- normalisers of logits ------------------------------------------------------------------------------------------ */
+/* ---- normalisers of logits --------------------------------------------------------------------------------------- */
 
 /* Largest of x[n] in the order of integers, where NaN lies beyond the infinities. */
 static ireal lanes_highest(const real *restrict x, ptrdiff_t n) {
@@ -201,9 +201,10 @@ static double lanes_exp_sum(real *restrict e, const real *restrict x, real max, 
     for (; i + 4 * FL_LANES <= n; i += 4 * FL_LANES)
         for (int l = 0; l < FL_LANES; l++) {
             const ptrdiff_t k = i + l;
-            e[k] = r_exp(x[k] - max), e[k + FL_LANES] = r_exp(x[k + FL_LANES] - max);
-            e[k + 2 * FL_LANES] = r_exp(x[k + 2 * FL_LANES] - max), e[k + 3 * FL_LANES] = r_exp(x[k + 3 * FL_LANES] - max);
-            lane[l] += (double)((e[k] + e[k + FL_LANES]) + (e[k + 2 * FL_LANES] + e[k + 3 * FL_LANES]));
+            const ptrdiff_t k1 = k + FL_LANES, k2 = k1 + FL_LANES, k3 = k2 + FL_LANES;
+            e[k] = r_exp(x[k] - max), e[k1] = r_exp(x[k1] - max);
+            e[k2] = r_exp(x[k2] - max), e[k3] = r_exp(x[k3] - max);
+            lane[l] += (double)((e[k] + e[k1]) + (e[k2] + e[k3]));
         }
     for (; i < n; i += FL_LANES)
         for (int l = 0; l < FL_LANES; l++) lane[l] += (double)(e[i + l] = r_exp(x[i + l] - max));
@@ -226,11 +227,11 @@ static const real *load_classes(const struct ctc *s, const char *row, ptrdiff_t 
     return x;
 }
 
-/* Largest logit of frame t and the sum of all exponentials, to place i. The exponentials themselves go to `row` or, of an
- * incomplete tile or without a row, to the second of s->tiles. */
+/* Largest logit of frame t and the sum of all exponentials, to place i. The exponentials themselves go to `row` or, of
+ * an incomplete tile or without a row, to the second of s->tiles. */
 static void normalise_frame(struct ctc *s, ptrdiff_t t, ptrdiff_t i, real *row) {
     const fl_ctc_job *job = s->job;
-    const ptrdiff_t classes = job->classes;
+    const ptrdiff_t classes = job->classes, size = sizeof(real);
     const char *logits = s->log_probs + t * job->frame_stride;
     const real *x = load_classes(s, logits, 0, tile_of(classes, 0));
     ireal high = lanes_highest(x, whole_lanes(tile_of(classes, 0)));
@@ -243,7 +244,7 @@ static void normalise_frame(struct ctc *s, ptrdiff_t t, ptrdiff_t i, real *row) 
     double sum = 0;
     for (ptrdiff_t c = 0; c < classes; c += FL_TILE) {
         const ptrdiff_t n = tile_of(classes, c);
-        if (s->plain && t + 1 < s->frames) prefetch(logits + job->frame_stride + c * (ptrdiff_t)sizeof(real), n * (ptrdiff_t)sizeof(real));
+        if (s->plain && t + 1 < s->frames) prefetch(logits + job->frame_stride + c * size, n * size);
         if (classes > FL_TILE) x = load_classes(s, logits, c, n);
         sum += lanes_exp_sum(row && n == FL_TILE ? row + c : s->tiles + FL_TILE, x, max, whole_lanes(n));
     }
@@ -251,8 +252,8 @@ static void normalise_frame(struct ctc *s, ptrdiff_t t, ptrdiff_t i, real *row) 
     s->frame_sum[i] = sum;
 }
 
-/* Frames [first, first + n), which stand at place 0..., join s->shift. The sums of a few frames take one logarithm: they
- * are at least 1, and products of CTC_WINDOW of them in range. A frame of -inf only has none: NaN. */
+/* Frames [first, first + n), which stand at place 0..., join s->shift. The sums of a few frames take one logarithm:
+ * they are at least 1, and products of CTC_WINDOW of them in range. A frame of -inf only has none: NaN. */
 static void add_shifts(struct ctc *s, ptrdiff_t first, ptrdiff_t n) {
     if (!s->job->from_logits) {
         for (ptrdiff_t i = 0; i < n; i++) s->shift -= s->largest[i];
@@ -268,7 +269,7 @@ static void add_shifts(struct ctc *s, ptrdiff_t first, ptrdiff_t n) {
     }
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------------------- */
+/* ---- both -------------------------------------------------------------------------------------------------------- */
 
 /* Largest of x[n] without its NaNs; -inf if there is nothing else. */
 static real largest_number(const real *restrict x, ptrdiff_t n) {

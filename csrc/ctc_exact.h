@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ctc_exact.h: the recursion with a mantissa and an exponent for every state and frame. Nothing can be lost, whatever the
- * emissions are; it takes the sequences that have no window. NaN stays NaN, but what is not reached stays so. */
+/* ctc_exact.h: the recursion with a mantissa and an exponent for every state and frame. Nothing can be lost, whatever
+ * the emissions are; it takes the sequences that have no window. NaN stays NaN, but what is not reached stays so. */
 #ifndef FL_CTC_EXACT_H
 #define FL_CTC_EXACT_H
 
@@ -70,7 +70,8 @@ static void lanes_exact_emit(double *restrict mass, double *restrict exponent, c
                              const double *restrict emission_exponent, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t k = 0; k < n; k++) mass[k] = split(emit(mass[k], emission[k]), exponent[k] + emission_exponent[k], &exponent[k]);
+    for (ptrdiff_t k = 0; k < n; k++)
+        mass[k] = split(emit(mass[k], emission[k]), exponent[k] + emission_exponent[k], &exponent[k]);
 }
 
 /* The same with one emission for all: the blank's. */
@@ -78,18 +79,42 @@ static void lanes_exact_emit_blank(double *restrict mass, double *restrict expon
                                    double emission_exponent, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t k = 0; k < n; k++) mass[k] = split(emit(mass[k], emission), exponent[k] + emission_exponent, &exponent[k]);
+    for (ptrdiff_t k = 0; k < n; k++)
+        mass[k] = split(emit(mass[k], emission), exponent[k] + emission_exponent, &exponent[k]);
 }
 
+/* The largest exponent of states that are visited at a frame. */
+static double lanes_exact_largest(const double *restrict alpha, const double *restrict alpha_exponent,
+                                  const double *restrict beta, const double *restrict beta_exponent, ptrdiff_t n) {
+    double lane[FL_LANES];
+    for (int l = 0; l < FL_LANES; l++) lane[l] = 2 * CTC_UNREACHED;
+    for (ptrdiff_t k = 0; k < n; k += FL_LANES)
+        for (ptrdiff_t l = 0; l < FL_LANES; l++) {
+            const double e = alpha_exponent[k + l] + beta_exponent[k + l];
+            lane[l] = d_max(lane[l], alpha[k + l] == 0 || beta[k + l] == 0 ? 2 * CTC_UNREACHED : e);
+        }
+    for (int half = FL_LANES / 2; half; half /= 2)
+        for (int l = 0; l < half; l++) lane[l] = d_max(lane[l], lane[l + half]);
+    return lane[0];
+}
+
+/* Probabilities of states at a frame, in units of 2^largest. */
 static void lanes_exact_occupancy(double *restrict occupancy, const double *restrict alpha,
                                   const double *restrict alpha_exponent, const double *restrict beta,
-                                  const double *restrict beta_exponent, double total, ptrdiff_t n) {
+                                  const double *restrict beta_exponent, double largest, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t k = 0; k < n; k++) {
-        const double share = alpha[k] * beta[k] * d_power((alpha_exponent[k] + beta_exponent[k]) - total, 4.0);
+        const double share = alpha[k] * beta[k] * d_power((alpha_exponent[k] + beta_exponent[k]) - largest, 0.0);
         occupancy[k] = alpha[k] == 0 || beta[k] == 0 ? 0.0 : share;
     }
+}
+
+static double lanes_exact_sum(const double *restrict occupancy, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    for (ptrdiff_t k = 0; k < n; k += FL_LANES)
+        for (ptrdiff_t l = 0; l < FL_LANES; l++) lane[l] += occupancy[k + l];
+    return fold_lanes(lane);
 }
 
 static void rows_of(const struct ctc *s, double *state, ptrdiff_t i, double *rows[CTC_ROWS]) {
@@ -131,7 +156,8 @@ static void exact_total(struct ctc *s) {
                rows[LABEL][L - 1] * d_power(rows[LABEL_EXPONENT][L - 1] - e, 0.0);
 }
 
-/* Frames of the segment [first, last) from the last to the first, with their gradients. */
+/* Frames of the segment [first, last) from the last to the first, with their gradients. Occupancies are divided by their
+ * own sum: where exponents of 1e30, those of finite masks, swallow all others, they still are probabilities. */
 static void exact_backward(struct ctc *s, ptrdiff_t first, ptrdiff_t last) {
     double *beta[CTC_ROWS], *to[CTC_ROWS], *alpha[CTC_ROWS], *occupancy = s->occupancy + CTC_FRONT;
     for (ptrdiff_t t = last; t-- > first;) {
@@ -141,14 +167,16 @@ static void exact_backward(struct ctc *s, ptrdiff_t first, ptrdiff_t last) {
         rows_of(s, s->mirror, 1, to);
         rows_of(s, s->kept, t - first, alpha);
         lanes_exact_backward(s, beta, to);
-        lanes_exact_occupancy(occupancy, alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK], to[BLANK_EXPONENT],
-                              s->total_exponent, s->lanes);
-        double lane[FL_LANES] = {0};
-        for (ptrdiff_t k = 0; k < s->lanes; k += FL_LANES)
-            for (int l = 0; l < FL_LANES; l++) lane[l] += occupancy[k + l];
-        const double at_blank = fold_lanes(lane);
-        lanes_exact_occupancy(occupancy, alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL], to[LABEL_EXPONENT],
-                              s->total_exponent, s->lanes);
+        const double largest = d_max(lanes_exact_largest(alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK],
+                                                         to[BLANK_EXPONENT], s->lanes),
+                                     lanes_exact_largest(alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL],
+                                                         to[LABEL_EXPONENT], s->lanes));
+        lanes_exact_occupancy(occupancy, alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK], to[BLANK_EXPONENT], largest,
+                              s->lanes);
+        const double at_blank = lanes_exact_sum(occupancy, s->lanes);
+        lanes_exact_occupancy(occupancy, alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL], to[LABEL_EXPONENT], largest,
+                              s->lanes);
+        s->mass = at_blank + lanes_exact_sum(occupancy, s->lanes);
         write_frame(s, t, at_blank);
         lanes_exact_emit(to[LABEL], to[LABEL_EXPONENT], emission, emission_exponent, s->lanes);
         lanes_exact_emit_blank(to[BLANK], to[BLANK_EXPONENT], emission[s->labels], emission_exponent[s->labels],

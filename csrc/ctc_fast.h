@@ -39,7 +39,7 @@ FL_INLINE wide get(const double *p) { return *(const wide *)p; }
 FL_INLINE void put(double *p, wide x) { *(wide *)p = x; }
 FL_INLINE wide all_of(double x) { return x - (wide){0}; }
 
-/* ---- a window's start ------------------------------------------------------------------------------------------------ */
+/* ---- a window's start -------------------------------------------------------------------------------------------- */
 
 /* The largest even number up to the exponent of mass > 0. */
 FL_INLINE double even_exponent(double mass) {
@@ -59,7 +59,7 @@ static void lanes_normalise(double *restrict mass, double *restrict exponent, pt
     }
 }
 
-/* Coefficients of one kind: 2^(from - to) where the mask is 1, 0 where it is 0. growth[n] keeps the largest exponent. */
+/* Coefficients of one kind: 2^(from - to) where the mask is 1, 0 where it is 0. growth[n] keeps the largest. */
 static void lanes_coefficients(double *restrict coefficient, double *restrict growth, const double *restrict from,
                                const double *restrict to, const double *restrict mask, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
@@ -71,14 +71,15 @@ static void lanes_coefficients(double *restrict coefficient, double *restrict gr
     }
 }
 
-/* Largest of x[n], at least 0. */
+/* Largest of x[n], at least 0; numbers that are not negative have the order of their bits. */
 static double lanes_largest(const double *restrict x, ptrdiff_t n) {
-    double lane[FL_LANES] = {0};
-    for (ptrdiff_t k = 0; k < n; k += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) lane[l] = d_max(lane[l], x[k + l]);
-    for (int l = 0; l < 8; l++) lane[l] = d_max(lane[l], lane[l + 8]);
-    for (int l = 0; l < 4; l++) lane[l] = d_max(lane[l], lane[l + 4]);
-    return d_max(d_max(lane[0], lane[1]), d_max(lane[2], lane[3]));
+    int64_t high = 0;
+    n &= -(ptrdiff_t)FL_LANES;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const int64_t i = (int64_t)d_bits(x[k]);
+        high = i > high ? i : high;
+    }
+    return d_from_bits((uint64_t)high);
 }
 
 /* The three coefficients of a window from the exponents of its labels and blanks, and the largest exponent of one.
@@ -119,7 +120,7 @@ static ptrdiff_t window_frames(const struct ctc *s, ptrdiff_t first, ptrdiff_t s
     return n;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------------------------------- */
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 /* `frames` steps over lanes [low, high). The state of frame f goes to to_label, to_blank + f * step, and is read from
  * there at f + 1; the first is read from from_label, from_blank. step = 0 and from = to: in place. */
@@ -134,7 +135,8 @@ static void lanes_forward(const struct ctc *s, const double *from_label, const d
         for (ptrdiff_t k = low; k < high; k += WIDTH) {
             const wide label = get(from_label + k), blank = get(from_blank + k), behind = one_back(before, label);
             put(to_blank + k, wide_fma(behind, get(into_blank + k), blank) * at_blank);
-            put(to_label + k, wide_fma(behind, get(over + k), wide_fma(blank, get(between + k), label)) * get(emission + k));
+            const wide all = wide_fma(behind, get(over + k), wide_fma(blank, get(between + k), label));
+            put(to_label + k, all * get(emission + k));
             before = label;
         }
         from_label = to_label, from_blank = to_blank;
@@ -214,7 +216,7 @@ static void fast_total(struct ctc *s) {
                label * d_power(label_exponent - s->total_exponent, 1000.0);
 }
 
-/* ---- backward, with occupancies -------------------------------------------------------------------------------------- */
+/* ---- backward, with occupancies ---------------------------------------------------------------------------------- */
 
 /* The state behind the last frame: the last blank, from which nothing but the last two states is entered. */
 static void backward_begin(struct ctc *s) {
@@ -239,8 +241,8 @@ static double backward_start(struct ctc *s, const struct ctc_window *w) {
     return backward_coefficients(s, label_exponent, blank_exponent, w->low, w->high);
 }
 
-/* Factors that make occupancies of a window's masses: (alpha factor) (beta factor). The exponents of a state without mass
- * on one side may be anything; its factor is small enough for its other mass, and 0 times that is 0. */
+/* Factors that make occupancies of a window's masses: (alpha factor) (beta factor). The exponents of a state without
+ * mass on one side may be anything; its factor is small enough for its other mass, and 0 times that is 0. */
 static void lanes_factors(double *restrict factor, const double *restrict forward, const double *restrict backward,
                           double total, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
@@ -250,11 +252,11 @@ static void lanes_factors(double *restrict factor, const double *restrict forwar
 }
 
 /* One frame backward over lanes [low, high): s->mirror holds the probability of what follows this frame, and takes this
- * frame's emission in. Writes the labels' occupancies; returns the sum of the blanks'. */
-static double lanes_backward(const struct ctc *s, const double *alpha_label, const double *alpha_blank,
-                             const double *emission, ptrdiff_t low, ptrdiff_t high) {
+ * frame's emission in. Writes the labels' occupancies, and the blanks' summed into lanes. */
+static void lanes_backward(const struct ctc *s, const double *alpha_label, const double *alpha_blank,
+                           const double *emission, ptrdiff_t low, ptrdiff_t high, double *blank_lanes) {
     double *label_row = state_row(s, s->mirror, 0, LABEL), *blank_row = state_row(s, s->mirror, 0, BLANK);
-    double *occupancy = s->occupancy + CTC_FRONT, lane[FL_LANES] __attribute__((aligned(64)));
+    double *occupancy = s->occupancy + CTC_FRONT;
     const double *into_blank = coefficient_row(s, INTO_BLANK), *between = coefficient_row(s, BETWEEN);
     const double *over = coefficient_row(s, OVER);
     const double *label_factor = ctc_row(s, s->factor, 2, 0, 0), *blank_factor = ctc_row(s, s->factor, 2, 0, 1);
@@ -275,14 +277,12 @@ static double lanes_backward(const struct ctc *s, const double *alpha_label, con
             put(blank_row + k, to_blank * at_blank);
             label = label_on, blank = blank_on;
         }
-    memset(occupancy, 0, (size_t)low * sizeof(double));
-    memset(occupancy + high, 0, (size_t)(s->lanes - high) * sizeof(double));
-    for (int i = 0; i < FL_LANES / WIDTH; i++) put(lane + i * WIDTH, sum[i]);
-    return fold_lanes(lane);
+    for (int i = 0; i < FL_LANES / WIDTH; i++) put(blank_lanes + i * WIDTH, sum[i]);
 }
 
-/* Windows of the segment [first, ...) from the last to the first, with their gradients. 0 if a window can hold no frame. */
+/* Windows of the segment [first, ...) from the last to the first, with their gradients. 0: one can hold no frame. */
 static int fast_backward(struct ctc *s, ptrdiff_t first) {
+    double *occupancy = s->occupancy + CTC_FRONT, blank_lanes[FL_LANES] __attribute__((aligned(64)));
     for (ptrdiff_t i = s->windows; i-- > 0;) {
         const struct ctc_window *w = &s->window[i];
         double *alpha_label = ctc_row(s, s->alpha, 2, 0, 0), *alpha_blank = ctc_row(s, s->alpha, 2, 0, 1);
@@ -304,10 +304,11 @@ static int fast_backward(struct ctc *s, ptrdiff_t first) {
                               w->high - w->low);
             while (n-- > 0) {
                 left--;
-                const double at_blank = lanes_backward(s, alpha_label + left * 2 * s->stride,
-                                                       alpha_blank + left * 2 * s->stride,
-                                                       emission + left * s->lanes, w->low, w->high);
-                write_frame(s, w->first + left, at_blank);
+                lanes_backward(s, alpha_label + left * 2 * s->stride, alpha_blank + left * 2 * s->stride,
+                               emission + left * s->lanes, w->low, w->high, blank_lanes);
+                memset(occupancy, 0, (size_t)w->low * sizeof(double));
+                memset(occupancy + w->high, 0, (size_t)(s->lanes - w->high) * sizeof(double));
+                write_frame(s, w->first + left, fold_lanes(blank_lanes));
             }
         }
     }

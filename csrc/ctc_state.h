@@ -2,8 +2,8 @@
 /* ctc_state.h: what one sequence keeps in its workspace, and the float64 helpers of CTC (which computes in float64 for
  * both reals).
  *
- * A target of L labels has L + 1 blank states and L label states; state k of either kind stands at index k of a row, and
- * rows are whole lanes of L + 1 reals, so that label states L and beyond are padding. From one frame to the next
+ * A target of L labels has L + 1 blank states and L label states; state k of either kind stands at index k of a row,
+ * and rows are whole lanes of L + 1 reals, so that label states L and beyond are padding. From one frame to the next
  *   blank k  comes from blank k and label k - 1
  *   label k  comes from label k, blank k and, where skip[k] (it differs from its predecessor), label k - 1
  * A state's probability is mass * 2^exponent, its exponent an integral double. */
@@ -97,11 +97,12 @@ struct ctc {
     double shift, product; /* sum over frames of log-sum-exp less largest emission, or minus the latter; what is left */
     real *tiles;                  /* two, in the scratch */
     double total, total_exponent; /* probability of the target, times 2^total_exponent exp(-shift) */
+    double mass;                  /* what a frame's occupancies add up to: the total, in their own units */
     double scale;                 /* of the gradient */
 };
 
 enum { LABEL, BLANK, LABEL_EXPONENT, BLANK_EXPONENT, CTC_ROWS };
-enum { INTO_BLANK, BETWEEN, OVER, GROWTH, COEFFICIENT_ROWS }; /* of a label into a blank, a blank into a label, a skip */
+enum { INTO_BLANK, BETWEEN, OVER, GROWTH, COEFFICIENT_ROWS }; /* label to blank, blank to label, label to label */
 
 /* Row r of the i-th group of `rows` rows. */
 FL_INLINE double *ctc_row(const struct ctc *s, double *base, ptrdiff_t rows, ptrdiff_t i, int r) {

@@ -125,6 +125,8 @@ typedef struct {
     ptrdiff_t workspace_bytes;
     int *workspace_taken;          /* flags, one for each */
     int workspaces;
+    int *stopped;                  /* set once `interrupted`, which is asked now and then in long sequences, says so: */
+    int (*interrupted)(void);      /* results are void then */
 } fl_ctc_job;
 /* What is asked of rows of logits, without gradients. */
 enum { FL_LOG_PROB, FL_LOGSUMEXP, FL_ENTROPY, FL_TOPK, FL_DIVERGENCE };

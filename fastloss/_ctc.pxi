@@ -39,8 +39,34 @@ cdef Py_ssize_t sort_sequences(const fl_ctc_job *job, sequence *sequences, int64
     return 1 if total < 1 else <Py_ssize_t>min(total, 1e15)
 
 
+cdef double last_asked = 0
+_interrupt = None  # what a signal's handler has raised while a sequence ran
+
+
+cdef int ask_handlers() noexcept with gil:
+    global _interrupt
+    try:
+        PyErr_CheckSignals()
+    except BaseException as raised:
+        _interrupt = raised
+        return 1
+    return 0
+
+
+cdef int interrupted() noexcept nogil:
+    """Honours signals within a sequence, about as often as run() does between its slices."""
+    global last_asked
+    cdef double time = now()
+    if time - last_asked < SLICE_SECONDS:
+        return 0
+    last_asked = time
+    return ask_handlers()
+
+
 cdef int run_sequences(const fl_kernels *table, fl_ctc_job *job, fl_fold *fold) except -1:
     """Order the samples, give each thread a workspace, run."""
+    global _interrupt
+    cdef int stopped = 0
     cdef Py_ssize_t count = job.samples, cost, bytes = table.ctc_workspace(job), number, n
     cdef size_t order_bytes = <size_t>count * sizeof(int64_t), size
     cdef char *memory
@@ -68,10 +94,15 @@ cdef int run_sequences(const fl_kernels *table, fl_ctc_job *job, fl_fold *fold) 
         job.workspaces = <int>number
         job.workspace_bytes = bytes
         job.workspace = <char *>((<size_t>(job.workspace_taken + number) + ALIGNMENT - 1) & ~<size_t>(ALIGNMENT - 1))
+        job.stopped = &stopped
+        job.interrupted = interrupted
         run(table.ctc, job, count, cost, fold, NULL, table)
     finally:
         free(job.workspace_taken)
         free(memory)
+    if stopped:
+        raised, _interrupt = _interrupt, None
+        raise raised
     return 0
 
 

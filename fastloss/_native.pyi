@@ -124,3 +124,37 @@ def _connect_rows(
     general_multi_margin: Callable[..., Any],
     general_multilabel_margin: Callable[..., Any],
 ) -> None: ...
+def run_ctc(
+    real_size: int,
+    log_probs: _Array,
+    targets: _Array,
+    target_starts: NDArray[np.int64],
+    target_lengths: NDArray[np.int64],
+    input_lengths: NDArray[np.int64],
+    blank: int,
+    from_logits: bool,
+    zero_infinity: bool,
+    per_label: bool,
+    grad_output: _Array | None,
+    scale: float,
+    value: _Array | None,
+    grad: _Array | None,
+    grad_is_zero: bool,
+    exact: bool = False,
+) -> tuple[float, int]: ...
+def ctc_loss(
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    *,
+    blank: Any,
+    reduction: Any,
+    zero_infinity: Any,
+    from_logits: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
+def _connect_ctc(general_ctc: Callable[..., Any]) -> None: ...

@@ -129,6 +129,8 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t workspace_bytes
         int *workspace_taken
         int workspaces
+        int *stopped
+        int (*interrupted)() noexcept nogil
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands

@@ -25,8 +25,8 @@ SOFT_MARGIN = Elementwise("soft_margin")
 MULTILABEL_SOFT_MARGIN = Elementwise("bce_logits", per_sample=True)
 HINGE_EMBEDDING = Elementwise("hinge_embedding")
 MARGIN_RANKING = Elementwise("margin_ranking", ("input1", "input2", "target"), (0, 1), same_shape=(1,))
-FOCAL = Elementwise("focal")
-FOCAL_SQUARE = Elementwise("focal_square")
+FOCAL = Elementwise("focal", domains=((1, UNIT),))
+FOCAL_SQUARE = Elementwise("focal_square", domains=((1, UNIT),))
 
 
 def binary_cross_entropy_with_logits(
@@ -391,7 +391,7 @@ def sigmoid_focal_loss(
         Logits x. The prediction operand, which gets the derivative of the whole product, (1 - p_t)^gamma included, as
         does the second derivative.
     target : array_like, broadcastable to `input`
-        Probabilities y of the positive class, usually 0 or 1; a bool or uint8 mask is read as it is. With
+        Probabilities y of the positive class in [0, 1], usually 0 or 1; a bool or uint8 mask is read as it is. With
         p = sigmoid(x), p_t = p y + (1 - p) (1 - y).
     alpha : float, at most 1, default 0.25
         Factor of the positive class; that of the negative one is 1 - alpha: a = alpha y + (1 - alpha) (1 - y). If it is
@@ -424,7 +424,7 @@ def sigmoid_focal_loss(
     ------
     ValueError, TypeError
         alpha above 1, a negative or infinite gamma, a shape that would enlarge `input`, an option or a dtype that is
-        not one of the above. Nothing is written then.
+        not one of the above: nothing is written then. A target outside [0, 1], with its position.
 
     Notes
     -----

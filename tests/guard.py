@@ -106,7 +106,7 @@ def converted_types() -> list[Any]:
 def shapes(case: Case, lengths: list[int]) -> list[Shape]:
     """Shapes in which each length is that of a loop: elements; or classes, rows of few classes, an inner axis."""
     if not case.rows:
-        return [(n,) for n in lengths]
+        return [(n,) for n in lengths if n or not case.per_sample]
     small = [n for n in lengths if n <= 128]
     wide = [(2, n if n > 64 else 64 + n) for n in lengths if n]  # one row after the other
     tall = [(n, (1, 3, 10, 33)[n % 4]) for n in lengths if n <= 300]  # lanes over rows

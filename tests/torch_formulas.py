@@ -16,8 +16,8 @@ def _quantile(x: Any, y: Any, q: float = 0.5) -> Any:
     return torch.maximum(q * (y - x), (q - 1) * (y - x))
 
 
-def _mape(x: Any, y: Any) -> Any:
-    return (x - y).abs() / y.abs().clamp(min=2.220446049250313e-16)
+def _mape(x: Any, y: Any, eps: float = 2.220446049250313e-16) -> Any:
+    return (x - y).abs() / y.abs().clamp(min=eps)
 
 
 def _smape(x: Any, y: Any) -> Any:

@@ -37,6 +37,11 @@ SCALAR_ALLOWED = {
     "baseline_64 column_join": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
     **{
+        f"baseline_{real} lanes_{name}": "without masks, selections become branches"
+        for name in "exact_emissions exact_forward exact_backward exact_emit exact_emit_blank normalise".split()
+        for real in (32, 64)
+    },
+    **{
         f"baseline_64 {name}": "SSE2 has no comparison of 64-bit labels"
         for name in (
             "column_label",
@@ -75,6 +80,9 @@ UNPACKED_ALLOWED = {
     "tile_take_ones": "compares and selects",
     "finish_counted": "selects",
     "column_max": "compares and selects",
+    "lanes_bounds": "compares and selects",
+    "lanes_highest": "compares and selects",
+    "lanes_largest": "compares and selects",
     "column_label": "compares and selects",
     "column_outside": "compares and selects",
     "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
