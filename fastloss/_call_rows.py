@@ -258,7 +258,7 @@ def of_logits(from_logits: Any, logits: RowLoss, probabilities: RowLoss) -> RowL
     return logits if boolean(from_logits, "from_logits") else probabilities
 
 
-def multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *options: Any) -> Any:
+def general_multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *options: Any) -> Any:
     """Hinges between the target and every other class."""
     power = real_number(p, "p")
     if power not in (1.0, 2.0):
@@ -267,13 +267,17 @@ def multi_margin(input: Any, target: Any, weight: Any, p: Any, margin: Any, *opt
     return general_rows(MULTI_MARGIN, input, target, weight, None, *options, power=power, margin=margin)
 
 
-def multilabel_margin(input: Any, target: Any, *options: Any) -> Any:
+def general_multilabel_margin(input: Any, target: Any, *options: Any) -> Any:
     """Hinges between every positive class and every other class."""
     return general_rows(MULTILABEL_MARGIN, input, target, None, None, *options)
 
 
 if _config.native is not None:
-    _config.native._connect_rows(general_softmax)
+    _config.native._connect_rows(general_softmax, general_multi_margin, general_multilabel_margin)
     softmax: Callable[..., Any] = _config.native.softmax
+    multi_margin: Callable[..., Any] = _config.native.multi_margin
+    multilabel_margin: Callable[..., Any] = _config.native.multilabel_margin
 else:
     softmax = general_softmax
+    multi_margin = general_multi_margin
+    multilabel_margin = general_multilabel_margin

@@ -16,6 +16,8 @@ cdef extern from "math.h":
 _backend = None   # the ContextVar of `_config`
 _general_elementwise = None
 _general_softmax = None
+_general_multi_margin = None
+_general_multilabel_margin = None
 
 
 def _connect(backend, general_elementwise):
@@ -25,10 +27,12 @@ def _connect(backend, general_elementwise):
     _general_elementwise = general_elementwise
 
 
-def _connect_rows(general_softmax):
+def _connect_rows(general_softmax, general_multi_margin, general_multilabel_margin):
     """The same of `_call_rows`."""
-    global _general_softmax
+    global _general_softmax, _general_multi_margin, _general_multilabel_margin
     _general_softmax = general_softmax
+    _general_multi_margin = general_multi_margin
+    _general_multilabel_margin = general_multilabel_margin
 
 
 cdef inline int reduction_code(reduction):
@@ -301,21 +305,76 @@ def softmax(loss, input, target, weight, ignore_index, reduction, class_axis, ma
         job.holds = holds
         job.smoothing, job.z_loss = label_smoothing, z_loss
         job.gamma = -1.0 if gamma is None else gamma
+        job.every_label = 0
         job.ignore_index = ignore_index
-        found = fast_softmax(&job, <cnp.ndarray>input, <cnp.ndarray>target, weight, mask, kind, return_grad, grad_out)
+        found = fast_rows(&job, CROSS_ENTROPY if holds == FL_LOGITS else PROBABILITIES, <cnp.ndarray>input,
+                          <cnp.ndarray>target, weight, mask, kind, return_grad, grad_out)
         if found is not None:
             return found
     return _general_softmax(loss, input, target, weight, ignore_index, reduction, class_axis, mask, return_grad,
                             grad_output, out, grad_out, label_smoothing, z_loss, gamma)
 
 
-cdef object fast_softmax(fl_row_job *job, cnp.ndarray x, cnp.ndarray target, weight, mask, int kind, bint return_grad,
-                          grad):
+def multi_margin(input, target, weight, p, margin, reduction, class_axis, mask, return_grad, grad_output, out,
+                 grad_out):
+    """Multi-class hinge loss: (N, C) contiguous input with labels straight to C."""
+    cdef int kind = reduction_code(reduction)
+    cdef fl_row_job job
+    if (kind != OTHER and weight is None and mask is None and grad_output is None and out is None
+            and (return_grad is False or return_grad is True) and type(p) is int and (p == 1 or p == 2)
+            and type(margin) is float and margin == margin and plain_rows(input, target, None, None, class_axis)
+            and takes_gradient(grad_out, return_grad, input, target) and native_backend()):
+        job.power, job.margin = p, margin
+        found = fast_margin(&job, MULTI_MARGIN, <cnp.ndarray>input, <cnp.ndarray>target, kind, return_grad, grad_out)
+        if found is not None:
+            return found
+    return _general_multi_margin(input, target, weight, p, margin, reduction, class_axis, mask, return_grad,
+                                 grad_output, out, grad_out)
+
+
+cdef inline bint plain_lists(object input, object target, object class_axis) noexcept:
+    """(N, C) contiguous input with as many labels or bools."""
+    if not (is_plain(input) and type(target) is cnp.ndarray and type(class_axis) is int
+            and (class_axis == 1 or class_axis == -1)):
+        return False
+    cdef cnp.ndarray x = <cnp.ndarray>input, t = <cnp.ndarray>target
+    return ((is_plain_labels(t) or (cnp.PyArray_TYPE(t) == cnp.NPY_BOOL and cnp.PyArray_ISCARRAY_RO(t)))
+            and cnp.PyArray_NDIM(x) == 2 and cnp.PyArray_SAMESHAPE(x, t) and cnp.PyArray_DIMS(x)[1] < 2147483647)
+
+
+def multilabel_margin(input, target, reduction, class_axis, mask, return_grad, grad_output, out, grad_out):
+    """Multi-label hinge loss: (N, C) contiguous input with lists or bools straight to C."""
+    cdef int kind = reduction_code(reduction)
+    cdef fl_row_job job
+    if (kind != OTHER and mask is None and grad_output is None and out is None
+            and (return_grad is False or return_grad is True) and plain_lists(input, target, class_axis)
+            and takes_gradient(grad_out, return_grad, input, target) and native_backend()):
+        job.power, job.margin = 1, 1.0
+        job.slots = cnp.PyArray_DIMS(<cnp.ndarray>target)[1]
+        job.slot_stride = cnp.PyArray_ITEMSIZE(<cnp.ndarray>target)
+        found = fast_margin(&job, MULTILABEL_MARGIN, <cnp.ndarray>input, <cnp.ndarray>target, kind, return_grad,
+                            grad_out)
+        if found is not None:
+            return found
+    return _general_multilabel_margin(input, target, reduction, class_axis, mask, return_grad, grad_output, out,
+                                      grad_out)
+
+
+cdef inline object fast_margin(fl_row_job *job, int code, cnp.ndarray x, cnp.ndarray target, int kind,
+                               bint return_grad, grad):
+    job.holds = FL_LOGITS
+    job.smoothing, job.z_loss, job.gamma = 0.0, 0.0, -1.0
+    job.every_label = 1
+    job.ignore_index = 0
+    return fast_rows(job, code, x, target, None, None, kind, return_grad, grad)
+
+
+cdef object fast_rows(fl_row_job *job, int code, cnp.ndarray x, cnp.ndarray target, weight, mask, int kind,
+                      bint return_grad, grad):
     """None: a label or a probability is bad; the general path says which. Labels are checked before a caller's array is
     written, and before probabilities, and weighed before a mean's gradient is."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
     cdef fl_fold fold
-    cdef int code = CROSS_ENTROPY if job.holds == FL_LOGITS else PROBABILITIES
     cdef object value = None
     job.want = FL_VALUE
     job.positions = cnp.PyArray_DIMS(x)[0]
@@ -323,12 +382,11 @@ cdef object fast_softmax(fl_row_job *job, cnp.ndarray x, cnp.ndarray target, wei
     job.inner = 1
     by_rows(&job.logits, x)
     job.class_stride = cnp.PyArray_ITEMSIZE(x)
-    direct(&job.target, target)
+    by_rows(&job.target, target)
     job.mask.data = job.grad_output.data = job.grad.data = job.distribution.data = NULL
     if mask is not None:
         direct(&job.mask, <cnp.ndarray>mask)
     job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>weight) if weight is not None else NULL
-    job.every_label = 0
     job.scale = 1.0
     job.value = NULL
     if kind == NONE:

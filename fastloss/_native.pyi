@@ -89,10 +89,40 @@ def softmax(
     z_loss: Any,
     gamma: Any,
 ) -> Any: ...
+def multi_margin(
+    input: Any,
+    target: Any,
+    weight: Any,
+    p: Any,
+    margin: Any,
+    reduction: Any,
+    class_axis: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
+def multilabel_margin(
+    input: Any,
+    target: Any,
+    reduction: Any,
+    class_axis: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
 def _choose_isa(name: str | None) -> None: ...
 def _connect(
     backend: ContextVar[str],
     general_elementwise: Callable[..., Any],
+) -> None: ...
+def _connect_rows(
+    general_softmax: Callable[..., Any],
+    general_multi_margin: Callable[..., Any],
+    general_multilabel_margin: Callable[..., Any],
 ) -> None: ...
 def run_ctc(
     real_size: int,
@@ -128,4 +158,3 @@ def ctc_loss(
     grad_out: Any,
 ) -> Any: ...
 def _connect_ctc(general_ctc: Callable[..., Any]) -> None: ...
-def _connect_rows(general_softmax: Callable[..., Any]) -> None: ...
