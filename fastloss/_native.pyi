@@ -94,7 +94,6 @@ def _connect(
     backend: ContextVar[str],
     general_elementwise: Callable[..., Any],
 ) -> None: ...
-<<<<<<< HEAD
 def run_ctc(
     real_size: int,
     log_probs: _Array,
@@ -129,6 +128,4 @@ def ctc_loss(
     grad_out: Any,
 ) -> Any: ...
 def _connect_ctc(general_ctc: Callable[..., Any]) -> None: ...
-=======
 def _connect_rows(general_softmax: Callable[..., Any]) -> None: ...
->>>>>>> main
