@@ -94,6 +94,24 @@ static void lanes_exact_occupancy(double *restrict occupancy, const double *rest
     }
 }
 
+/* Largest sum of two exponents: in the order of integers. */
+static double lanes_exact_highest(const double *restrict a, const double *restrict b, ptrdiff_t n) {
+    int64_t high = INT64_MIN;
+    n &= -(ptrdiff_t)FL_LANES;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const int64_t bits = (int64_t)d_bits(a[k] + b[k]), i = bits ^ ((bits >> 63) & INT64_MAX);
+        high = i > high ? i : high;
+    }
+    return d_from_bits((uint64_t)(high ^ ((high >> 63) & INT64_MAX)));
+}
+
+static double exact_sum(const double *x, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    for (ptrdiff_t k = 0; k < n; k += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] += x[k + l];
+    return fold_lanes(lane);
+}
+
 static void rows_of(const struct ctc *s, double *state, ptrdiff_t i, double *rows[CTC_ROWS]) {
     for (int r = 0; r < CTC_ROWS; r++) {
         rows[r] = state_row(s, state, i, r);
@@ -133,7 +151,9 @@ static void exact_total(struct ctc *s) {
                rows[LABEL][L - 1] * d_power(rows[LABEL_EXPONENT][L - 1] - e, 0.0);
 }
 
-/* Frames of the segment [first, last) from the last to the first, with their gradients. */
+/* Frames of the segment [first, last) from the last to the first, with their gradients. Each frame's occupancies are put
+ * in proportion to their own sum, not to the target's probability: exponents beyond 2^53, of log-probabilities of -1e20
+ * and the like, are rounded. */
 static void exact_backward(struct ctc *s, ptrdiff_t first, ptrdiff_t last) {
     double *beta[CTC_ROWS], *to[CTC_ROWS], *alpha[CTC_ROWS], *occupancy = s->occupancy + CTC_FRONT;
     for (ptrdiff_t t = last; t-- > first;) {
@@ -143,14 +163,14 @@ static void exact_backward(struct ctc *s, ptrdiff_t first, ptrdiff_t last) {
         rows_of(s, s->mirror, 1, to);
         rows_of(s, s->kept, t - first, alpha);
         lanes_exact_backward(s, beta, to);
-        lanes_exact_occupancy(occupancy, alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK], to[BLANK_EXPONENT],
-                              s->total_exponent, s->lanes);
-        double lane[FL_LANES] = {0};
-        for (ptrdiff_t k = 0; k < s->lanes; k += FL_LANES)
-            for (int l = 0; l < FL_LANES; l++) lane[l] += occupancy[k + l];
-        const double at_blank = fold_lanes(lane);
-        lanes_exact_occupancy(occupancy, alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL], to[LABEL_EXPONENT],
-                              s->total_exponent, s->lanes);
+        const double high = d_max(lanes_exact_highest(alpha[LABEL_EXPONENT], to[LABEL_EXPONENT], s->lanes),
+                                  lanes_exact_highest(alpha[BLANK_EXPONENT], to[BLANK_EXPONENT], s->lanes));
+        lanes_exact_occupancy(occupancy, alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK], to[BLANK_EXPONENT], high,
+                              s->lanes);
+        const double at_blank = exact_sum(occupancy, s->lanes);
+        lanes_exact_occupancy(occupancy, alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL], to[LABEL_EXPONENT], high,
+                              s->lanes);
+        s->frame_total = exact_sum(occupancy, s->lanes) + at_blank;
         write_frame(s, t, at_blank);
         lanes_exact_emit(to[LABEL], to[LABEL_EXPONENT], emission, emission_exponent, s->lanes);
         lanes_exact_emit_blank(to[BLANK], to[BLANK_EXPONENT], emission[s->labels], emission_exponent[s->labels],

@@ -45,6 +45,7 @@ SCALAR_ALLOWED = {
             "exact_backward",
             "exact_emit",
             "exact_emit_blank",
+            "exact_highest",
         )
         for real in (32, 64)
     },
