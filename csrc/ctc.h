@@ -113,7 +113,6 @@ static int backward(struct ctc *s) {
 /* Write the gradient of a sequence whose s->total is known and, with logits, complete s->shift. */
 static void gradient(struct ctc *s) {
     find_distinct(s);
-    s->mass = s->total;
     if (s->total == 0) {
         clear_gradient(s, 0, s->frames);
         if (s->job->from_logits)

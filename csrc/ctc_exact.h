@@ -83,37 +83,32 @@ static void lanes_exact_emit_blank(double *restrict mass, double *restrict expon
         mass[k] = split(emit(mass[k], emission), exponent[k] + emission_exponent, &exponent[k]);
 }
 
-/* The largest exponent of states that are visited at a frame. */
-static double lanes_exact_largest(const double *restrict alpha, const double *restrict alpha_exponent,
-                                  const double *restrict beta, const double *restrict beta_exponent, ptrdiff_t n) {
-    double lane[FL_LANES];
-    for (int l = 0; l < FL_LANES; l++) lane[l] = 2 * CTC_UNREACHED;
-    for (ptrdiff_t k = 0; k < n; k += FL_LANES)
-        for (ptrdiff_t l = 0; l < FL_LANES; l++) {
-            const double e = alpha_exponent[k + l] + beta_exponent[k + l];
-            lane[l] = d_max(lane[l], alpha[k + l] == 0 || beta[k + l] == 0 ? 2 * CTC_UNREACHED : e);
-        }
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] = d_max(lane[l], lane[l + half]);
-    return lane[0];
-}
-
-/* Probabilities of states at a frame, in units of 2^largest. */
 static void lanes_exact_occupancy(double *restrict occupancy, const double *restrict alpha,
                                   const double *restrict alpha_exponent, const double *restrict beta,
-                                  const double *restrict beta_exponent, double largest, ptrdiff_t n) {
+                                  const double *restrict beta_exponent, double total, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t k = 0; k < n; k++) {
-        const double share = alpha[k] * beta[k] * d_power((alpha_exponent[k] + beta_exponent[k]) - largest, 0.0);
+        const double share = alpha[k] * beta[k] * d_power((alpha_exponent[k] + beta_exponent[k]) - total, 4.0);
         occupancy[k] = alpha[k] == 0 || beta[k] == 0 ? 0.0 : share;
     }
 }
 
-static double lanes_exact_sum(const double *restrict occupancy, ptrdiff_t n) {
+/* Largest sum of two exponents: in the order of integers. */
+static double lanes_exact_highest(const double *restrict a, const double *restrict b, ptrdiff_t n) {
+    int64_t high = INT64_MIN;
+    n &= -(ptrdiff_t)FL_LANES;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const int64_t bits = (int64_t)d_bits(a[k] + b[k]), i = bits ^ ((bits >> 63) & INT64_MAX);
+        high = i > high ? i : high;
+    }
+    return d_from_bits((uint64_t)(high ^ ((high >> 63) & INT64_MAX)));
+}
+
+static double exact_sum(const double *x, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     for (ptrdiff_t k = 0; k < n; k += FL_LANES)
-        for (ptrdiff_t l = 0; l < FL_LANES; l++) lane[l] += occupancy[k + l];
+        for (int l = 0; l < FL_LANES; l++) lane[l] += x[k + l];
     return fold_lanes(lane);
 }
 
@@ -156,8 +151,9 @@ static void exact_total(struct ctc *s) {
                rows[LABEL][L - 1] * d_power(rows[LABEL_EXPONENT][L - 1] - e, 0.0);
 }
 
-/* Frames of the segment [first, last) from the last to the first, with their gradients. Occupancies are divided by their
- * own sum: where exponents of 1e30, those of finite masks, swallow all others, they still are probabilities. */
+/* Frames of the segment [first, last) from the last to the first, with their gradients. Each frame's occupancies are put
+ * in proportion to their own sum, not to the target's probability: exponents beyond 2^53, of log-probabilities of -1e20
+ * and the like, are rounded. */
 static void exact_backward(struct ctc *s, ptrdiff_t first, ptrdiff_t last) {
     double *beta[CTC_ROWS], *to[CTC_ROWS], *alpha[CTC_ROWS], *occupancy = s->occupancy + CTC_FRONT;
     for (ptrdiff_t t = last; t-- > first;) {
@@ -167,16 +163,14 @@ static void exact_backward(struct ctc *s, ptrdiff_t first, ptrdiff_t last) {
         rows_of(s, s->mirror, 1, to);
         rows_of(s, s->kept, t - first, alpha);
         lanes_exact_backward(s, beta, to);
-        const double largest = d_max(lanes_exact_largest(alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK],
-                                                         to[BLANK_EXPONENT], s->lanes),
-                                     lanes_exact_largest(alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL],
-                                                         to[LABEL_EXPONENT], s->lanes));
-        lanes_exact_occupancy(occupancy, alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK], to[BLANK_EXPONENT], largest,
+        const double high = d_max(lanes_exact_highest(alpha[LABEL_EXPONENT], to[LABEL_EXPONENT], s->lanes),
+                                  lanes_exact_highest(alpha[BLANK_EXPONENT], to[BLANK_EXPONENT], s->lanes));
+        lanes_exact_occupancy(occupancy, alpha[BLANK], alpha[BLANK_EXPONENT], to[BLANK], to[BLANK_EXPONENT], high,
                               s->lanes);
-        const double at_blank = lanes_exact_sum(occupancy, s->lanes);
-        lanes_exact_occupancy(occupancy, alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL], to[LABEL_EXPONENT], largest,
+        const double at_blank = exact_sum(occupancy, s->lanes);
+        lanes_exact_occupancy(occupancy, alpha[LABEL], alpha[LABEL_EXPONENT], to[LABEL], to[LABEL_EXPONENT], high,
                               s->lanes);
-        s->mass = at_blank + lanes_exact_sum(occupancy, s->lanes);
+        s->frame_total = exact_sum(occupancy, s->lanes) + at_blank;
         write_frame(s, t, at_blank);
         lanes_exact_emit(to[LABEL], to[LABEL_EXPONENT], emission, emission_exponent, s->lanes);
         lanes_exact_emit_blank(to[BLANK], to[BLANK_EXPONENT], emission[s->labels], emission_exponent[s->labels],

@@ -291,6 +291,7 @@ static void lanes_backward(const struct ctc *s, const double *alpha_label, const
 /* Windows of the segment [first, ...) from the last to the first, with their gradients. 0: one can hold no frame. */
 static int fast_backward(struct ctc *s, ptrdiff_t first) {
     double *occupancy = s->occupancy + CTC_FRONT, blank_lanes[FL_LANES] __attribute__((aligned(64)));
+    s->frame_total = s->total;
     for (ptrdiff_t i = s->windows; i-- > 0;) {
         const struct ctc_window *w = &s->window[i];
         double *alpha_label = ctc_row(s, s->alpha, 2, 0, 0), *alpha_blank = ctc_row(s, s->alpha, 2, 0, 1);

@@ -63,7 +63,7 @@ static void lanes_written(real *restrict to, const double *restrict occupancy, c
  * logits, plus the softmax. */
 static void write_frame(struct ctc *s, ptrdiff_t t, double at_blank) {
     const fl_ctc_job *job = s->job;
-    const double factor = -s->scale / s->mass;
+    const double factor = -s->scale / s->frame_total;
     double *occupancy = s->occupancy + CTC_FRONT;
     real *row = gradient_row(s, t), *written = s->gathered;
     for (ptrdiff_t i = 0; i < s->again; i++) occupancy[s->again_of[i]] += occupancy[s->again_at[i]];

@@ -97,7 +97,7 @@ struct ctc {
     double shift, product; /* sum over frames of log-sum-exp less largest emission, or minus the latter; what is left */
     real *tiles;                  /* two, in the scratch */
     double total, total_exponent; /* probability of the target, times 2^total_exponent exp(-shift) */
-    double mass;                  /* what a frame's occupancies add up to: the total, in their own units */
+    double frame_total;           /* what the occupancies of the frame at hand add up to */
     double scale;                 /* of the gradient */
 };
 
