@@ -90,8 +90,8 @@ static void column_mass(struct row_state *st, const real *restrict x, const real
     for (ptrdiff_t r = 0; r < n; r++) {
         const real q = r_fma(t[r], keep, spread) * w;
         peak[r] = r_where(label[r] == class, q, peak[r]);
-        add_carrying(&mass[r], &mass_carry[r % CARRY_ROWS], (double)q);
-        add_carrying(&drop[r], &drop_carry[r % CARRY_ROWS], (double)r_times(q, max[r] - x[r]));
+        add_carrying(&mass[r], &mass_carry[CARRY_ROWS > 1 ? r : 0], (double)q);
+        add_carrying(&drop[r], &drop_carry[CARRY_ROWS > 1 ? r : 0], (double)r_times(q, max[r] - x[r]));
     }
 }
 

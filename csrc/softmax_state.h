@@ -19,7 +19,7 @@ enum {
     COLUMN_CLASSES = 32,    /* classes per tile of columns */
     ROW_CLASSES = 64,       /* longer rows are done one by one */
     KEPT = COLUMN_CLASSES * MAX_ROWS - 2 * FL_TILE,
-    CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : FL_LANES
+    CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : 1 /* floats carry nothing */
 };
 
 /* State of a block's rows, whole lanes. */
@@ -141,8 +141,7 @@ static struct shares shares_of(const fl_row_job *job) {
 
 /* factor x, where a factor of 0 leaves nothing, even of infinity; NaN stays. */
 FL_INLINE real r_times(real factor, real x) {
-    const real nothing = x == x ? 0 : x;
-    return factor != 0 ? factor * x : nothing;
+    return r_where(factor != 0, factor * x, r_where(x == x, 0, x));
 }
 FL_INLINE double double_times(double factor, double x) {
     const double nothing = x == x ? 0 : x;
