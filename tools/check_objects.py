@@ -37,6 +37,15 @@ SCALAR_ALLOWED = {
     "baseline_64 column_join": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
     **{
+        f"baseline_64 {name}": "SSE2 has no mask of 64-bit lanes"
+        for name in ("tile_drop", "tile_cost", "tile_cost_slope", "column_cost")
+    },
+    **{
+        f"baseline_64 map_{what}_{name}": "GCC branches on doubles of SSE2"
+        for what in ("value", "grad", "hess")
+        for name in ("kl_div_log", "poisson_rate", "poisson_rate_full")
+    },
+    **{
         f"baseline_{real} lanes_{name}": "without masks, selections become branches"
         for name in (
             "normalise",
