@@ -3,9 +3,9 @@
 PYTHON ?= python
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: check lint build test deep bench sanitize clean
+.PHONY: check lint build quick test deep bench sanitize clean
 
-check: lint build test ## before every commit, under 3 minutes
+check: lint build quick ## before every commit, under 3 minutes
 
 lint:
 	$(PYTHON) -m ruff format --check .
@@ -15,6 +15,10 @@ lint:
 
 build: ## in place; compiles only what changed
 	$(PYTHON) setup.py --quiet build_ext --inplace
+
+SLOW = $(patsubst %,tests/test_%.py,accuracy ctc_accuracy guard_pages reference vecmath ctc_memory ctc_errors)
+quick: ## all but the slow tests
+	$(PYTHON) -m pytest -q -n auto $(filter-out $(SLOW),$(wildcard tests/test_*.py))
 
 test:
 	$(PYTHON) -m pytest -q -n auto
