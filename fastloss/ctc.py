@@ -37,7 +37,7 @@ def ctc_loss(
     zero_infinity : bool, default False
         Count an infinite loss as 0.
     from_logits : bool, default False
-        `log_probs` holds logits: their log-softmax is part of the loss and of its gradient.
+        `log_probs` holds logits: their log-softmax is part of the loss.
     return_grad : bool
         Also return d(reduced loss)/d(log_probs); with "none", that of the sum.
     grad_output : scalar or array broadcastable to the unreduced loss, optional

@@ -96,7 +96,7 @@ def test_sums(shape_of_sum, dtype, rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sums_of_every_loss(case, dtype):
     limit = 1e-7 if dtype == np.float32 else 1e-14
-    for shape in [(60_000, 7)] if case.rows else [(500_000,)]:
+    for shape in [(60_000, 7)] if case.rows or case.per_sample else [(500_000,)]:
         operands = case.operands(shape, dtype)
         values = case.call(operands, reduction="none")
         exact = math.fsum(values)
