@@ -26,6 +26,9 @@ class ArrayColumn:
         """Samples [first, last)."""
         return self.array[(slice(None),) * self.axis + (slice(first, last),)]
 
+    def close(self) -> None:
+        """The array is the caller's."""
+
     @property
     def sample_bytes(self) -> float:
         return self.array.nbytes / max(1, self.array.shape[self.axis])
@@ -53,6 +56,14 @@ class Member:
         """The member's stream, behind its header."""
         stream = self.archive.open(self.info)
         try:
+            self._read_header(stream)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _read_header(self, stream: IO[bytes]) -> None:
+        try:
             version = np.lib.format.read_magic(stream)
         except ValueError:
             raise ValueError("it is not an array") from None
@@ -68,7 +79,6 @@ class Member:
         held = self.info.file_size - stream.tell()
         if self.nbytes != held:
             raise ValueError(f"its header declares {self.nbytes} bytes, the archive {held}")
-        return stream
 
     def whole(self) -> Array:
         """All of it."""
@@ -109,6 +119,7 @@ class MemberColumn:
         return flat.reshape(last - first, *member.shape[1:])
 
     def close(self) -> None:
+        """Let go of the archive."""
         if self.stream is not None:
             self.stream.close()
             self.stream = None

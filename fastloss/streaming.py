@@ -142,12 +142,16 @@ def _chunks(
     sample_bytes = sum(c.sample_bytes for c in columns.values())
     step = chunk_size or max(1, int(CHUNK_BYTES // max(1.0, sample_bytes)))
     step = step if axes else max(samples, 1)
-    for first in range(0, max(samples, 1), step):
-        last = min(samples, first + step)
-        with _whole_positions(axes, first):
-            total.update(**{name: column.read(first, last) for name, column in columns.items()})
-        if progress is not None:
-            progress(last, samples, int(last * sample_bytes))
+    try:
+        for first in range(0, max(samples, 1), step):
+            last = min(samples, first + step)
+            with _whole_positions(axes, first):
+                total.update(**{name: column.read(first, last) for name, column in columns.items()})
+            if progress is not None:
+                progress(last, samples, int(last * sample_bytes))
+    finally:
+        for column in columns.values():
+            column.close()
     return total
 
 
