@@ -41,6 +41,11 @@ FL_INLINE struct two log_two(real x) {
     return (struct two){sum, r_if_finite((high - sum) + low)};
 }
 
+/* sum - y x, fused; a sum that overflows stays so, where finite y and x have a product that would overflow by itself. */
+FL_INLINE real r_less(real sum, real y, real x) {
+    return r_where((sum > R_MAX) & (y <= R_MAX) & (x <= R_MAX), sum, r_fma(-y, x, sum));
+}
+
 /* For terms that are 0 whatever the number in them: 0, or NaN if it is. */
 FL_INLINE real r_zero_of(real x) { return x == x ? 0 : x; }
 
@@ -50,7 +55,7 @@ FL_INLINE struct term op_poisson(const real *x, const real *p) {
     const struct exp_parts e = r_exp_parts(x[0]);
     const real rate = r_exp_times(e, 1), low = r_if_finite(e.low * e.half * e.rest);
     return (struct term){
-        .value = r_fma(-x[1], x[1] == 0 ? r_zero_of(x[0]) : x[0], rate) + low,
+        .value = r_less(rate, x[1], x[1] == 0 ? r_zero_of(x[0]) : x[0]) + low,
         .grad = {(rate - x[1]) + low},
         .hess = rate,
     };
@@ -74,7 +79,7 @@ FL_INLINE struct term op_poisson_rate(const real *x, const real *p) {
 FL_INLINE real poisson_with_stirling(real y, real log_y, real delta, real excess) {
     const real near = y * delta * delta * v_exp_tail(delta);
     const real constant = R(0.5) * log_y + R(0.918938533204672741780329736406);
-    return (r_abs(delta) < R(0.34) ? near : r_fma(-y, delta, excess)) + constant;
+    return (r_abs(delta) < R(0.34) ? near : r_less(excess, y, delta)) + constant;
 }
 
 FL_INLINE struct term op_poisson_full(const real *x, const real *p) {
