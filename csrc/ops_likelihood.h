@@ -43,7 +43,11 @@ FL_INLINE struct two log_two(real x) {
 
 /* sum - y x, fused; a sum that overflows stays so, where finite y and x have a product that would overflow by itself. */
 FL_INLINE real r_less(real sum, real y, real x) {
+#ifdef V_FUSED /* nothing overflows on the way */
+    return r_fma(-y, x, sum);
+#else
     return r_where((sum > R_MAX) & (y <= R_MAX) & (x <= R_MAX), sum, r_fma(-y, x, sum));
+#endif
 }
 
 /* For terms that are 0 whatever the number in them: 0, or NaN if it is. */

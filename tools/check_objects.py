@@ -43,9 +43,10 @@ SCALAR_ALLOWED = {
         for name in ("tile_drop", "tile_cost", "tile_cost_slope", "column_cost")
     },
     **{
-        f"baseline_64 map_{what}_{name}": "GCC branches on doubles of SSE2"
+        f"baseline_{real} map_{what}_{name}": "GCC branches on selections of SSE2"
+        for real in (32, 64)
         for what in ("value", "grad", "hess")
-        for name in ("kl_div_log", "poisson_rate", "poisson_rate_full")
+        for name in ("kl_div_log", "poisson", "poisson_full", "poisson_rate", "poisson_rate_full")
     },
     **{
         f"baseline_{real} lanes_{name}": "without masks, selections become branches"
