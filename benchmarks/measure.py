@@ -123,7 +123,7 @@ class MemoryRead:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.folder = tempfile.TemporaryDirectory(prefix="fastloss-bench-")
-        self.library: ctypes.CDLL | None = None
+        self.loaded: ctypes.CDLL | None = None
         self.compiler = os.environ.get("CC", "").split()[:1] or [shutil.which("cc") or ""]
         source, target = Path(self.folder.name) / "read.c", Path(self.folder.name) / "read.so"
         source.write_text(READ_SOURCE)
@@ -131,14 +131,14 @@ class MemoryRead:
         for openmp in (["-fopenmp"], []) if threads == 1 else (["-fopenmp"],):
             command = [*self.compiler, *flags, *openmp, str(source), "-o", str(target)]
             if self.compiler[0] and subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                self.library = ctypes.CDLL(str(target))
+                self.loaded = ctypes.CDLL(str(target))
                 break
 
     def call(self, arrays: list[Any]) -> Callable[[], Any] | None:
         """A call that reads the arrays as streams side by side, or None where that cannot be done."""
-        if self.library is None:
+        if self.loaded is None:
             return None
-        function = getattr(self.library, f"read{len(arrays)}")
+        function = getattr(self.loaded, f"read{len(arrays)}")
         function.restype = ctypes.c_float
         pointers = [ctypes.c_void_p(a.ctypes.data) for a in arrays]
         n, threads = ctypes.c_ssize_t(arrays[0].nbytes // 4), ctypes.c_int(self.threads)

@@ -139,7 +139,7 @@ static int inside_parallel(void) {
     return omp_in_parallel();
 }
 
-/* num_threads(n) binds this region only; omp_set_num_threads would change the user's other libraries. */
+/* num_threads(n) binds this region only; OpenMP's own setting would bind the user's other libraries too. */
 static void run_on_threads(work *w, int n) {
 #pragma omp parallel num_threads(n) default(none) shared(w)
     run_units(w, omp_get_thread_num());
