@@ -96,7 +96,7 @@ def open_source(source: Any, function: Callable[..., Any]) -> Iterator[Any]:
         try:
             with zipfile.ZipFile(source) as archive:
                 yield {k: _member(archive, k) for k in keys_of(archive) if k in known}
-        except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter: zipfile's word for an unknown packing
+        except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter: unknown packing
             raise ValueError(f"{source} cannot be read as a .npz file: {error}") from None
     elif isinstance(source, Iterable):
         yield source

@@ -108,8 +108,6 @@ class TestPublishedFigures:
 @each_input
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_against_long_double(name, from_logits, dtype, forced):
-    if name in ("long", "segments") and from_logits and not DEEP:
-        pytest.skip("the oracle takes seconds; FASTLOSS_DEEP=1 runs it")
     wanted = expected(name, dtype, from_logits)
     batch = batch_of(name)
     found = call(batch, dtype, from_logits, forced, reduction="none", return_grad=True)
