@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import binary, criteria, ctc, likelihood, linear, margin, regression, softmax, tokens
+from . import binary, criteria, ctc, likelihood, linear, margin, quantile, regression, relative, softmax, tokens
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
@@ -13,7 +13,9 @@ from .ctc import *  # noqa: F403
 from .likelihood import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .margin import *  # noqa: F403
+from .quantile import *  # noqa: F403
 from .regression import *  # noqa: F403
+from .relative import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .streaming import evaluate
 from .tokens import *  # noqa: F403
@@ -36,7 +38,9 @@ __all__ = [
     *likelihood.__all__,
     *linear.__all__,
     *margin.__all__,
+    *quantile.__all__,
     *regression.__all__,
+    *relative.__all__,
     *softmax.__all__,
     *tokens.__all__,
 ]

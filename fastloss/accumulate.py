@@ -23,8 +23,8 @@ class Accumulator:
     r"""Value of a loss over data that come in parts, and optionally the losses of its samples.
 
     It holds the sum of the losses and what "mean" divides by (a count, or a sum of weights) in float64 with their
-    rounding errors, so that any split of the data gives the value of one call to within 1e-13. Two accumulators of parts
-    of the data add up to that of the whole, in other threads, processes or machines: they pickle.
+    rounding errors, so that any split of the data gives the value of one call to within 1e-13. Two accumulators of
+    parts of the data add up to that of the whole, in other threads, processes or machines: they pickle.
 
     Parameters
     ----------

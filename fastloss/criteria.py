@@ -31,18 +31,16 @@ from .margin import (
     multi_margin_loss,
     multilabel_margin_loss,
 )
+from .quantile import quantile_loss
 from .regression import (
     huber_loss,
     l1_loss,
     log_cosh_loss,
-    mape_loss,
     mse_loss,
-    msle_loss,
-    quantile_loss,
     rmse_loss,
-    smape_loss,
     smooth_l1_loss,
 )
+from .relative import mape_loss, msle_loss, smape_loss
 from .softmax import (
     cross_entropy,
     focal_loss,

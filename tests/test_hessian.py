@@ -16,7 +16,7 @@ from fastloss import _call
 from fastloss.reference import elementwise as definitions
 
 native = pytest.importorskip("fastloss._native", reason="needs the compiled extension")
-MODULES = (fl.binary, fl.likelihood, fl.regression)
+MODULES = [thing for name, thing in vars(fl).items() if inspect.ismodule(thing) and not name.startswith("_")]
 GIVEN = [c for c in CASES if "return_hess" in getattr(fl, c.function).__kwdefaults__]
 each_given = pytest.mark.parametrize("case", GIVEN, ids=lambda c: c.name)
 NAMED = [s for m in MODULES for v in vars(m).values() for s in (v.values() if isinstance(v, dict) else (v,))]

@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastloss"
-MODULES = ["binary", "ctc", "likelihood", "linear", "margin", "regression", "softmax", "tokens"]
+# The modules of losses: those that the package takes everything from, less the classes.
+MODULES = [
+    m for m in re.findall(r"^from \.(\w+) import \*", (PACKAGE / "__init__.py").read_text(), re.M) if m != "criteria"
+]
 
 HEADER = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/stubs.py from {module}.py; not to be edited.
@@ -122,7 +125,11 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a stub is stale")
+    parser.add_argument("--list", action="store_true", help="only print the names of the modules")
     arguments = parser.parse_args()
+    if arguments.list:
+        print(*MODULES)
+        return 0
     stale = []
     for module in MODULES:
         path, text = PACKAGE / f"{module}.pyi", stub(module)

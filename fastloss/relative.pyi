@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Written by tools/stubs.py from relative.py; not to be edited.
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
+_Array: TypeAlias = NDArray[np.floating[Any]] | Any
+
+__all__ = ["mape_loss", "msle_loss", "smape_loss"]
+
+@overload
+def mape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    eps: float = 2.220446049250313e-16,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> np.float64: ...
+@overload
+def mape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    eps: float = 2.220446049250313e-16,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> _Array: ...
+@overload
+def mape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    eps: float = 2.220446049250313e-16,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> tuple[np.float64, _Array]: ...
+@overload
+def mape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    eps: float = 2.220446049250313e-16,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> tuple[_Array, _Array]: ...
+@overload
+def mape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    eps: float = 2.220446049250313e-16,
+    reduction: str = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: bool = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> Any: ...
+@overload
+def smape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> np.float64: ...
+@overload
+def smape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> _Array: ...
+@overload
+def smape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> tuple[np.float64, _Array]: ...
+@overload
+def smape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> tuple[_Array, _Array]: ...
+@overload
+def smape_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: str = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: bool = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+) -> Any: ...
+@overload
+def msle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> np.float64: ...
+@overload
+def msle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[False] = False,
+    return_hess: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> _Array: ...
+@overload
+def msle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[np.float64, _Array]: ...
+@overload
+def msle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[False] = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[_Array, _Array]: ...
+@overload
+def msle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[np.float64, _Array, _Array]: ...
+@overload
+def msle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: Literal["none"],
+    mask: ArrayLike | None = None,
+    return_grad: Literal[True],
+    return_hess: Literal[True],
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> tuple[_Array, _Array, _Array]: ...
+@overload
+def msle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    reduction: str = "mean",
+    mask: ArrayLike | None = None,
+    return_grad: bool = False,
+    return_hess: bool = False,
+    grad_output: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    hess_out: NDArray[Any] | None = None,
+) -> Any: ...
