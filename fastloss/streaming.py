@@ -25,6 +25,13 @@ Progress = Callable[[int, int, int], None]  # samples done, samples in all, byte
 
 # Arguments that never run along the samples, whatever their shape.
 SHARED = frozenset({"pos_weight", "linear_weight", "linear_bias"})
+# Arguments that may have one entry per row of the first argument, instead of its shape; any other argument with fewer
+# axes is broadcast along the last ones.
+PER_ROW = {
+    "gaussian_nll_loss": frozenset({"var"}),
+    "linear_cross_entropy": frozenset({"target"}),
+    "quantile_loss": frozenset({"target"}),  # several quantiles; of one, the target has the input's shape
+}
 # Losses whose samples do not lie on axis 0 of every argument: argument -> axis.
 OWN_AXES: dict[str, dict[str, int]] = {
     "ctc_loss": {"log_probs": 1, "targets": 0, "input_lengths": 0, "target_lengths": 0},
@@ -135,7 +142,7 @@ def _chunks(
         k: v if isinstance(v, Member) or not is_array_like(v) else as_array(v, k) for k, v in arguments.items()
     }
     shapes = {k: v.shape for k, v in arguments.items() if is_array_like(v)}
-    samples, axes = sample_axes(function, shapes, arguments.get("class_axis", 1))
+    samples, axes = sample_axes(function, shapes, arguments)
     columns = {k: column_of(arguments[k], axis) for k, axis in axes.items()}
     rest = {k: v.whole() if isinstance(v, Member) else v for k, v in arguments.items() if k not in columns}
     total = Accumulator(function, per_sample=per_sample, **rest)
@@ -174,7 +181,7 @@ def _whole_positions(axes: dict[str, int], first: int) -> Iterator[None]:
 
 
 def sample_axes(
-    function: Callable[..., Any], shapes: dict[str, tuple[int, ...]], class_axis: int = 1
+    function: Callable[..., Any], shapes: dict[str, tuple[int, ...]], options: Mapping[str, Any]
 ) -> tuple[int, dict[str, int]]:
     """Number of samples, and the axis along which each argument that has one entry per sample is cut.
 
@@ -187,21 +194,29 @@ def sample_axes(
     rows = "class_axis" in parameters
     if len(lead) < 1 + rows:
         return 1, {}
-    lead_axis = 1 if rows and class_axis % len(lead) == 0 else 0
+    lead_axis = 1 if rows and options.get("class_axis", 1) % len(lead) == 0 else 0
     n, axes = lead[lead_axis], {}
+    one_quantile = function.__name__ == "quantile_loss" and np.ndim(options.get("q", 0.5)) == 0
+    per_row = frozenset() if one_quantile else PER_ROW.get(function.__name__, frozenset())
     for name, shape in shapes.items():
         if shape == lead:
             axes[name] = lead_axis
-        elif name in SHARED or not shape or (name == "weight" and (rows or len(shape) < len(lead))):
+        elif name in SHARED or not shape or (rows and name == "weight"):
             continue
-        elif len(shape) == len(lead) - rows or (name != "mask" and shape == lead[:-1]):
-            if shape[0] not in (1, n):
-                return n, {}
-            if shape[0] == n:
-                axes[name] = 0
-        elif rows:
+        elif name in per_row and shape[0] == n:
+            axes[name] = 0
+        elif (rows and not (len(shape) == len(lead) - 1 and shape[0] in (1, n))) or (
+            not rows and not _broadcasts(shape, lead)
+        ):
             return n, {}
+        elif len(shape) == len(lead) - rows and shape[0] == n:
+            axes[name] = 0
     return n, axes
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether NumPy would broadcast the one to the other, without enlarging that."""
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
 
 
 def _own_axes(own: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> tuple[int, dict[str, int]]:

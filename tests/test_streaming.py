@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -59,6 +60,32 @@ def test_square_arrays_with_one_weight_per_column(rng):
     labels = rng.integers(0, 4, 4)
     found = fl.evaluate(fl.cross_entropy, input=x, target=labels, weight=w, chunk_size=1)
     assert found.compute() == pytest.approx(fl.cross_entropy(x, labels, w), rel=1e-14)
+
+
+def test_one_number_per_column_or_row_is_what_the_loss_makes_of_it(rng):
+    x, y = rng.normal(size=(4, 4)), rng.normal(size=4)
+    found = fl.evaluate(fl.l1_loss, input=x, target=y, chunk_size=1)
+    assert found.compute() == pytest.approx(fl.l1_loss(x, y), rel=1e-14)
+    var = rng.uniform(1, 2, size=4)
+    found = fl.evaluate(fl.gaussian_nll_loss, input=x, target=x[0], var=var, chunk_size=3)
+    assert found.compute() == pytest.approx(fl.gaussian_nll_loss(x, x[0], var), rel=1e-14)
+    q = [0.1, 0.5, 0.7, 0.9]
+    found = fl.evaluate(fl.quantile_loss, input=x, target=y, q=q, chunk_size=3)
+    assert found.compute() == pytest.approx(fl.quantile_loss(x, y, q=q), rel=1e-14)
+    hidden, labels = rng.normal(size=(6, 3)), rng.integers(0, 5, 6)
+    words = rng.normal(size=(5, 3))
+    found = fl.evaluate("linear_cross_entropy", input=hidden, linear_weight=words, target=labels, chunk_size=4)
+    assert found.compute() == pytest.approx(fl.linear_cross_entropy(hidden, words, labels), rel=1e-13)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 7, None])
+def test_a_chunk_accepts_no_shape_that_the_whole_would_not(chunk_size):
+    """(k, C) against (k,) would broadcast in a chunk of k = C rows."""
+    for target in (np.zeros(30), np.zeros(2), np.zeros((30, 2))):
+        with pytest.raises(ValueError, match=rf"target has shape {re.escape(str(target.shape))}.* \(30, 3\) of input"):
+            fl.evaluate(fl.l1_loss, input=np.zeros((30, 3)), target=target, chunk_size=chunk_size)
+    with pytest.raises(ValueError, match="of input"):
+        fl.evaluate(fl.quantile_loss, input=np.zeros((30, 3)), target=np.zeros(30), chunk_size=chunk_size)
 
 
 def test_positions_are_those_of_the_whole_data():
