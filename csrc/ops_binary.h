@@ -4,6 +4,7 @@
 #define FL_OPS_BINARY_H
 
 #include "elementwise_term.h"
+#include "parts.h"
 
 /* pos * y * softplus(-x) + (1 - y) * softplus(x), softplus(x) = max(x, 0) + log1p(exp(-|x|)): for y in [0, 1] no term
  * is negative, so nothing cancels. The gradient (1 - y) sigmoid(x) - pos y sigmoid(-x) is put over the common
@@ -86,31 +87,6 @@ FL_INLINE real power_of(real u, real low, real gamma) {
 FL_INLINE real square_of(real u, real low, real gamma) {
     (void)gamma;
     return r_fma(u, u, 2 * u * low);
-}
-
-/* A number as the sum of a rounded one and what rounding took from it, to first order; low is 0 if high is not finite. */
-struct parts {
-    real high, low;
-};
-
-FL_INLINE struct parts parts_add(struct parts a, struct parts b) {
-    const real high = a.high + b.high;
-    return (struct parts){high, r_if_finite(r_sum_error(a.high, b.high, high) + (a.low + b.low))};
-}
-
-FL_INLINE struct parts parts_multiply(struct parts a, struct parts b) {
-    const real high = a.high * b.high;
-    return (struct parts){high, r_if_finite(r_product_error(a.high, b.high, high) + (a.high * b.low + a.low * b.high))};
-}
-
-FL_INLINE struct parts parts_divide(struct parts a, struct parts b) {
-    const real high = a.high / b.high, back = high * b.high;
-    const real rest = ((a.high - back) - r_product_error(high, b.high, back)) + (a.low - high * b.low);
-    return (struct parts){high, r_if_finite(rest / b.high)};
-}
-
-FL_INLINE struct parts parts_where(int condition, struct parts a, struct parts b) {
-    return (struct parts){condition ? a.high : b.high, condition ? a.low : b.low};
 }
 
 /* a u^gamma ce, where ce is the cross entropy of logits, u = p (1 - y) + (1 - p) y with p = sigmoid(x) is how far the

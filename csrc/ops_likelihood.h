@@ -4,6 +4,7 @@
 #define FL_OPS_LIKELIHOOD_H
 
 #include "elementwise_term.h"
+#include "parts.h"
 
 /* (log v + d^2 / v) / 2 with v = max(var, eps), plus log(2 pi) / 2 if full; p = {eps, full}. The terms may cancel to
  * any degree, so each is taken with what rounding took from it (`low`), and so is 1 - d^2 / v in the gradient of var,
@@ -29,16 +30,11 @@ FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     };
 }
 
-/* A number and what rounding took from it. */
-struct two {
-    real high, low;
-};
-
 /* log(x) of a positive x to some 2^-4 ulp of low; high is the nearest number, as that of r_log_parts is not. */
-FL_INLINE struct two log_two(real x) {
+FL_INLINE struct parts parts_log(real x) {
     real low;
     const real high = r_log_parts(x, &low), sum = high + r_if_finite(low);
-    return (struct two){sum, r_if_finite((high - sum) + low)};
+    return (struct parts){sum, r_if_finite((high - sum) + low)};
 }
 
 /* sum - y x, fused; a sum that overflows stays so, where finite y and x have a product that would overflow by itself. */
@@ -68,7 +64,7 @@ FL_INLINE struct term op_poisson(const real *x, const real *p) {
 /* x - y log(v), v = x + eps, x the rate; p = {eps} */
 FL_INLINE struct term op_poisson_rate(const real *x, const real *p) {
     const real y = x[1], v = x[0] + p[0], finite = r_min(R_MAX, v);
-    const struct two log_v = log_two(v);
+    const struct parts log_v = parts_log(v);
     const real fused = r_fma(-y, log_v.high, x[0]) - y * log_v.low;
     return (struct term){
         .value = y == 0 ? x[0] : fused,
@@ -88,7 +84,7 @@ FL_INLINE real poisson_with_stirling(real y, real log_y, real delta, real excess
 
 FL_INLINE struct term op_poisson_full(const real *x, const real *p) {
     const real y = x[1];
-    const struct two log_y = log_two(y);
+    const struct parts log_y = parts_log(y);
     struct term t = op_poisson(x, p);
     const real delta = (x[0] - log_y.high) - log_y.low;
     t.value = y > 1 ? poisson_with_stirling(y, log_y.high, delta, t.grad[0]) : t.value;
@@ -97,7 +93,7 @@ FL_INLINE struct term op_poisson_full(const real *x, const real *p) {
 
 FL_INLINE struct term op_poisson_rate_full(const real *x, const real *p) {
     const real y = x[1], v = x[0] + p[0];
-    const struct two log_y = log_two(y), log_v = log_two(v);
+    const struct parts log_y = parts_log(y), log_v = parts_log(v);
     struct term t = op_poisson_rate(x, p);
     const real delta = (log_v.high - log_y.high) + (log_v.low - log_y.low);
     t.value = y > 1 ? poisson_with_stirling(y, log_y.high, delta, v - y) - p[0] : t.value;
@@ -109,7 +105,7 @@ FL_INLINE struct term op_poisson_rate_full(const real *x, const real *p) {
 FL_INLINE struct term op_kl_div(const real *x, const real *p) {
     (void)p;
     const real y = x[1], nan = r_zero_of(x[0]);
-    const struct two log_y = log_two(y);
+    const struct parts log_y = parts_log(y);
     const real product = y * ((log_y.high - x[0]) + log_y.low);
     return (struct term){.value = y == 0 ? nan : product, .grad = {nan - y}, .hess = nan};
 }
@@ -139,7 +135,7 @@ FL_INLINE struct term op_gamma(const real *x, const real *p) {
 FL_INLINE struct term op_gamma_rate(const real *x, const real *p) {
     (void)p;
     const real v = x[0], y = x[1], q = y / v;
-    const struct two log_v = log_two(v);
+    const struct parts log_v = parts_log(v);
     const real q_low = (-r_product_error(q, v, q * v) + (y - q * v)) / r_max(R_MIN, v), value = log_v.high + q;
     return (struct term){
         .value = value + r_if_finite((log_v.low + q_low) + r_sum_error(log_v.high, q, value)),
@@ -148,33 +144,29 @@ FL_INLINE struct term op_gamma_rate(const real *x, const real *p) {
     };
 }
 
-FL_INLINE struct two less(real a, real b) { return (struct two){a - b, r_sum_error(a, -b, a - b)}; }
+FL_INLINE struct parts less(real a, real b) { return (struct parts){a - b, r_sum_error(a, -b, a - b)}; }
 
-FL_INLINE struct two reciprocal(struct two a) {
+FL_INLINE struct parts reciprocal(struct parts a) {
     const real c = 1 / a.high, product = c * a.high;
-    return (struct two){c, (((1 - product) - r_product_error(c, a.high, product)) - c * a.low) * c};
+    return (struct parts){c, (((1 - product) - r_product_error(c, a.high, product)) - c * a.low) * c};
 }
 
-FL_INLINE struct two times(struct two a, real b) {
+FL_INLINE struct parts times(struct parts a, real b) {
     const real product = a.high * b;
-    return (struct two){product, r_if_finite(r_product_error(a.high, b, product) + a.low * b)};
-}
-
-FL_INLINE struct two plus(struct two a, struct two b) {
-    return (struct two){a.high + b.high, r_if_finite(r_sum_error(a.high, b.high, a.high + b.high) + (a.low + b.low))};
+    return (struct parts){product, r_if_finite(r_product_error(a.high, b, product) + a.low * b)};
 }
 
 /* f exp(t) */
-FL_INLINE struct two exp_times(struct two t, struct two f) {
+FL_INLINE struct parts exp_times(struct parts t, struct parts f) {
     const struct exp_parts e = r_exp_parts(t.high);
     const real half = f.high * e.half, product = half * e.mantissa;
     const real low = r_fma(t.low, e.mantissa, e.low) * half + f.low * e.half * e.mantissa;
-    return (struct two){product * e.rest, r_if_finite((r_product_error(half, e.mantissa, product) + low) * e.rest)};
+    return (struct parts){product * e.rest, r_if_finite((r_product_error(half, e.mantissa, product) + low) * e.rest)};
 }
 
 /* a - b; `beyond` where both are infinite. */
-FL_INLINE real difference(struct two a, struct two b, real beyond) {
-    const struct two sum = plus(a, (struct two){-b.high, -b.low});
+FL_INLINE real difference(struct parts a, struct parts b, real beyond) {
+    const struct parts sum = parts_add(a, (struct parts){-b.high, -b.low});
     return a.high == b.high && r_abs(a.high) == R_INFINITY ? beyond : sum.high + sum.low;
 }
 
@@ -182,10 +174,10 @@ FL_INLINE real difference(struct two a, struct two b, real beyond) {
  * cancel, so all is done in pairs; what depends on p alone leaves the loop. Where both terms overflow, the first one
  * counts for p < 1, else the second. */
 FL_INLINE struct term op_tweedie(const real *x, const real *p) {
-    const struct two to_one = less(1, p[0]), to_two = less(2, p[0]);
-    const struct two a = times(to_two, x[0]), b = times(to_one, x[0]), one = {1, 0}, y = {x[1], 0};
-    const struct two first = exp_times(a, reciprocal(to_two)), second = exp_times(b, times(reciprocal(to_one), x[1]));
-    const struct two first_slope = exp_times(a, one), second_slope = exp_times(b, y);
+    const struct parts to_one = less(1, p[0]), to_two = less(2, p[0]);
+    const struct parts a = times(to_two, x[0]), b = times(to_one, x[0]), one = {1, 0}, y = {x[1], 0};
+    const struct parts first = exp_times(a, reciprocal(to_two)), second = exp_times(b, times(reciprocal(to_one), x[1]));
+    const struct parts first_slope = exp_times(a, one), second_slope = exp_times(b, y);
     const real beyond = p[0] < 1 ? R_INFINITY : -R_INFINITY;
     return (struct term){
         .value = difference(first, second, R_INFINITY),
@@ -197,13 +189,13 @@ FL_INLINE struct term op_tweedie(const real *x, const real *p) {
 /* The same of the mean v: v^(1 - p) (v / (2 - p) - y / (1 - p)), gradient v^-p (v - y). */
 FL_INLINE struct term op_tweedie_rate(const real *x, const real *p) {
     const real v = x[0], y = x[1];
-    const struct two to_one = less(1, p[0]), to_two = less(2, p[0]), log_v = log_two(v), unit = {1, 0};
-    const struct two first = times(reciprocal(to_two), v), second = times(reciprocal(to_one), -y);
-    const struct two bracket = plus(first, second);
-    const struct two power = times(log_v, to_one.high), lower = times(log_v, -p[0]);
-    const struct two half = {R(0.5) * power.high, R(0.5) * (power.low + to_one.low * log_v.high)};
-    const struct two value = exp_times(half, exp_times(half, bracket)); /* the power itself may be too large */
-    const struct two slope = exp_times(lower, less(v, y)), inverse = exp_times(lower, unit);
+    const struct parts to_one = less(1, p[0]), to_two = less(2, p[0]), log_v = parts_log(v), unit = {1, 0};
+    const struct parts first = times(reciprocal(to_two), v), second = times(reciprocal(to_one), -y);
+    const struct parts bracket = parts_add(first, second);
+    const struct parts power = times(log_v, to_one.high), lower = times(log_v, -p[0]);
+    const struct parts half = {R(0.5) * power.high, R(0.5) * (power.low + to_one.low * log_v.high)};
+    const struct parts value = exp_times(half, exp_times(half, bracket)); /* the power itself may be too large */
+    const struct parts slope = exp_times(lower, less(v, y)), inverse = exp_times(lower, unit);
     return (struct term){
         .value = value.high + value.low,
         .grad = {slope.high + slope.low},

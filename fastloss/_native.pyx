@@ -13,6 +13,7 @@ from cpython.contextvars cimport get_value
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memset
 
 cnp.import_array()
 
@@ -432,6 +433,29 @@ cdef enum:  # as in `_call_rows`
     MULTILABEL_MARGIN = 3
 
 
+cdef int describe_logits(fl_row_job *job, cnp.ndarray logits, int class_axis, Py_ssize_t *dims) except -1:
+    """Positions and logits of a job that asks for the value and nothing else yet; `dims` becomes the shape of the
+    positions. Returns how many axes these have."""
+    cdef int axis, ndim = 0
+    memset(job, 0, sizeof(fl_row_job))  # every operand absent, every option off
+    job.gamma = -1.0
+    job.scale = 1.0
+    job.want = FL_VALUE
+    job.classes = cnp.PyArray_DIMS(logits)[class_axis]
+    job.positions = job.inner = 1
+    for axis in range(cnp.PyArray_NDIM(logits)):
+        if axis == class_axis:
+            continue
+        dims[ndim] = cnp.PyArray_DIMS(logits)[axis]
+        job.positions *= dims[ndim]
+        if axis > class_axis:
+            job.inner *= dims[ndim]
+        ndim += 1
+    fill(&job.logits, logits, ndim, dims, class_axis)
+    job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
+    return ndim
+
+
 def run_rows(given, bint labels_only):
     """One job over checked operands, a `_call_rows.RowJob`. labels_only: no loss, only check labels and sum weights.
     Returns (sum of values, sum of weights, first offender or -1, its operand): the offender's position, or where
@@ -442,25 +466,12 @@ def run_rows(given, bint labels_only):
     cdef fl_row_job job
     cdef fl_fold fold
     cdef Py_ssize_t dims[FL_MAX_DIMS]
-    cdef int axis, ndim = 0
-    job.classes = cnp.PyArray_DIMS(logits)[class_axis]
-    job.positions = 1
-    job.inner = 1
-    for axis in range(cnp.PyArray_NDIM(logits)):
-        if axis == class_axis:
-            continue
-        dims[ndim] = cnp.PyArray_DIMS(logits)[axis]
-        job.positions *= dims[ndim]
-        if axis > class_axis:
-            job.inner *= dims[ndim]
-        ndim += 1
+    cdef int ndim = describe_logits(&job, logits, class_axis, dims)
     if job.positions == 0:
         return 0.0, 0.0, -1, 0
     value, grad, labels, distribution = given.value, given.grad, given.labels, given.distribution
-    job.want = FL_VALUE | (FL_GRAD if grad is not None else 0)
-    fill(&job.logits, logits, ndim, dims, class_axis)
-    job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
-    job.distribution.data = NULL
+    if grad is not None:
+        job.want |= FL_GRAD
     if code == MULTILABEL_MARGIN:
         fill(&job.target, labels, ndim, dims, class_axis)
         job.slots = cnp.PyArray_DIMS(<cnp.ndarray>labels)[class_axis]
@@ -472,7 +483,6 @@ def run_rows(given, bint labels_only):
         job.distribution_stride = cnp.PyArray_STRIDES(<cnp.ndarray>distribution)[class_axis]
     fill_optional(&job.mask, given.mask, ndim, dims)
     fill_optional(&job.grad_output, given.grad_output, ndim, dims)
-    job.class_weight = NULL
     if given.class_weight is not None and not (labels_only and code == MULTI_MARGIN):
         job.class_weight = cnp.PyArray_DATA(<cnp.ndarray>given.class_weight)  # that mean divides by the positions
     job.every_label = given.ignore_index is None
@@ -482,7 +492,6 @@ def run_rows(given, bint labels_only):
     job.power, job.margin = given.power, given.margin
     job.scale = given.scale
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
-    job.grad.data = NULL
     if grad is not None:
         fill(&job.grad, grad, ndim, dims, class_axis)
         job.grad_class_stride = cnp.PyArray_STRIDES(<cnp.ndarray>grad)[class_axis]

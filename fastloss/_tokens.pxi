@@ -40,32 +40,6 @@ _token_kinds = {"log_prob": FL_LOG_PROB, "logsumexp": FL_LOGSUMEXP, "entropy": F
                 "divergence": FL_DIVERGENCE}
 
 
-cdef int describe_logits(fl_row_job *job, cnp.ndarray logits, int class_axis, Py_ssize_t *dims) except -1:
-    """Positions and logits of a job that asks for nothing else yet; `dims` becomes the shape of the positions. Returns
-    how many axes these have."""
-    cdef int axis, ndim = 0
-    job.classes = cnp.PyArray_DIMS(logits)[class_axis]
-    job.positions = job.inner = 1
-    for axis in range(cnp.PyArray_NDIM(logits)):
-        if axis == class_axis:
-            continue
-        dims[ndim] = cnp.PyArray_DIMS(logits)[axis]
-        job.positions *= dims[ndim]
-        if axis > class_axis:
-            job.inner *= dims[ndim]
-        ndim += 1
-    job.want = FL_VALUE
-    fill(&job.logits, logits, ndim, dims, class_axis)
-    job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
-    job.target.data = job.mask.data = job.grad_output.data = job.grad.data = NULL
-    job.class_weight = NULL
-    job.ignore_index = 0
-    job.every_label = 0
-    job.scale = 1.0
-    job.value = NULL
-    return ndim
-
-
 def run_tokens(str kind, int real_size, cnp.ndarray logits, int class_axis, target, mask, int64_t ignore_index, value,
                other=None, index=None):
     """One token quantity over checked operands. value: contiguous array to write, or None; other: the second logits of
@@ -90,7 +64,6 @@ def run_tokens(str kind, int real_size, cnp.ndarray logits, int class_axis, targ
     fill_optional(&job.rows.target, target, ndim, dims)
     fill_optional(&job.rows.mask, mask, ndim, dims)
     job.rows.ignore_index = ignore_index
-    job.rows.every_label = 0
     if value is not None:
         job.rows.value = cnp.PyArray_DATA(<cnp.ndarray>value)
     if index is not None:
