@@ -123,6 +123,20 @@ def real_number(x: Any, name: str) -> float:
         raise ValueError(f"{name} is too large for a float") from None
 
 
+def nonnegative(x: Any, name: str) -> float:
+    number = real_number(x, name)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} must be at least 0 and finite, got {x!r}")
+    return number
+
+
+def share(x: Any, name: str) -> float:
+    number = real_number(x, name)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {x!r}")
+    return number
+
+
 def boolean(x: Any, name: str) -> bool:
     if not isinstance(x, (bool, np.bool_)):
         raise TypeError(f"{name} must be a bool, got {type(x).__name__}")

@@ -25,10 +25,11 @@ from ._call import (
     reduced,
     result,
     scale_of,
+    share,
     split_grad_output,
     unwrap,
 )
-from ._call_rows import as_class_weight, bad_label, share
+from ._call_rows import as_class_weight, bad_label
 
 ROWS = 2048  # of a tile: enough for BLAS to be as fast as on the whole product
 TILE_BYTES = 32 * 2**20

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +16,13 @@ from ._call import (
     boolean,
     check_options,
     integer,
+    nonnegative,
     outputs,
     real_number,
     reduced,
     result,
     scale_of,
+    share,
     split_grad_output,
     unwrap,
 )
@@ -145,20 +146,6 @@ def checked_ignore_index(ignore_index: Any, labels: Array | None) -> int:
         raise ValueError(f"ignore_index = {ignored} does not fit in 64 bits")
     # No unsigned label is negative; those beyond int64 reach the kernel as its smallest number.
     return -1 if labels is not None and labels.dtype.kind == "u" and ignored < 0 else ignored
-
-
-def nonnegative(x: Any, name: str) -> float:
-    number = real_number(x, name)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{name} must be at least 0 and finite, got {x!r}")
-    return number
-
-
-def share(x: Any, name: str) -> float:
-    number = real_number(x, name)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {x!r}")
-    return number
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from ._call import UNIT, Elementwise, elementwise, real_number
+from ._call import UNIT, Elementwise, elementwise, nonnegative, real_number
 
 __all__ = [
     "binary_cross_entropy",
@@ -440,11 +439,9 @@ def sigmoid_focal_loss(
     >>> round(float(fl.sigmoid_focal_loss([0.0, 2.0], [0, 1])), 6)
     0.065208
     """
-    alpha, gamma = real_number(alpha, "alpha"), real_number(gamma, "gamma")
+    alpha, gamma = real_number(alpha, "alpha"), nonnegative(gamma, "gamma")
     if alpha > 1:
         raise ValueError(f"alpha must be at most 1 (negative: no weights), got {alpha}")
-    if not 0 <= gamma < math.inf:
-        raise ValueError(f"gamma must be finite and not negative, got {gamma}")
     alpha = max(alpha, -1.0) + 0.0  # any negative number means the same; -0.0 is none
     spec, params = (FOCAL_SQUARE, (alpha,)) if gamma == 2 else (FOCAL, (alpha, gamma))
     return elementwise(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import as_array, check_broadcast
-from ._call import Elementwise, elementwise, real_number
+from ._call import Elementwise, elementwise, share
 
 __all__ = ["quantile_loss"]
 
@@ -78,10 +78,10 @@ def quantile_loss(
     """
     if isinstance(q, (float, int)):
         return elementwise(
-            QUANTILE, (input, target), (_in_unit(q, "q"),), reduction, return_grad, weight, mask, grad_output, out,
+            QUANTILE, (input, target), (share(q, "q"),), reduction, return_grad, weight, mask, grad_output, out,
             grad_out, return_hess, hess_out,
         )  # fmt: skip
-    several = np.array([_in_unit(one, f"q[{k}]") for k, one in enumerate(_listed(q))])
+    several = np.array([share(one, f"q[{k}]") for k, one in enumerate(_listed(q))])
     shape = as_array(input, "input").shape
     if shape[-1:] != several.shape:
         raise ValueError(f"input has shape {shape}, expected (..., {several.size}): its last axis is one of quantiles")
@@ -98,10 +98,3 @@ def _listed(q: Any) -> list[Any]:
     if a.ndim > 1:
         raise ValueError(f"q has shape {a.shape}, expected a number or a sequence of them")
     return list(a.ravel())
-
-
-def _in_unit(q: Any, name: str) -> float:
-    number = real_number(q, name)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], got {number}")
-    return number

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import as_array, as_optional, working_dtype
-from ._call import Elementwise, check_options, elementwise, real_number
+from ._call import Elementwise, check_options, elementwise, nonnegative, real_number
 
 __all__ = [
     "huber_loss",
@@ -325,9 +325,7 @@ def rmse_loss(
     >>> float(value), [round(g, 6) for g in grad.tolist()]
     (3.0, [0.0, 0.166667, 0.333333, 0.333333])
     """
-    eps = real_number(eps, "eps")
-    if not 0 <= eps < math.inf:
-        raise ValueError(f"eps must be finite and not negative, got {eps}")
+    eps = nonnegative(eps, "eps")
     if not isinstance(reduction, str) or reduction != "mean":
         raise ValueError(f"reduction must be 'mean' (not 'none' or 'sum': the root is of a mean), got {reduction!r}")
     check_options(reduction, return_grad, grad_output, None, grad_out)

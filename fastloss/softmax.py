@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._call import nonnegative
 from ._call_rows import (
     CROSS_ENTROPY,
     CROSS_ENTROPY_OF_PROBABILITIES,
     FOCAL,
     FOCAL_OF_PROBABILITIES,
     NLL,
-    nonnegative,
     of_logits,
 )
 from ._call_rows import softmax as _softmax

@@ -62,8 +62,8 @@ def test_q_does_not_decide_the_working_type():
 
 def test_refusals():
     x, y = np.ones((4, 3)), np.ones(4)
-    assert "q[1] must lie in [0, 1], got 1.5" in refusal(lambda: fl.quantile_loss(x, y, q=[0.5, 1.5, 0.5]))
-    assert "q must lie in [0, 1], got -0.1" in refusal(lambda: fl.quantile_loss(x, x, q=-0.1))
+    assert "q[1] must be in [0, 1], got 1.5" in refusal(lambda: fl.quantile_loss(x, y, q=[0.5, 1.5, 0.5]))
+    assert "q must be in [0, 1], got -0.1" in refusal(lambda: fl.quantile_loss(x, x, q=-0.1))
     assert "(4, 3)" in refusal(lambda: fl.quantile_loss(x, y, q=[0.5, 0.5]))
     assert "input" in refusal(lambda: fl.quantile_loss(1.0, 1.0, q=[0.5]))
     assert "target" in refusal(lambda: fl.quantile_loss(x, x, q=Q))
