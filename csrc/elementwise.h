@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* elementwise.h: the one driver of all elementwise losses. Per row of elementwise.def it stamps three maps (value; with
- * gradients; with Hessian); a block is walked in tiles: load, map, multiply by weights, mask, sum. */
+ * gradients; with Hessian) and two sums (without and with gradients); a block is walked in tiles: load, map, multiply by
+ * weights, mask, sum; or, where nobody asks for the values, load and sum. */
 #ifndef FL_ELEMENTWISE_H
 #define FL_ELEMENTWISE_H
 
@@ -16,24 +17,60 @@ struct map {
 
 typedef struct term (*op_fn)(const real *x, const real *p);
 
+FL_INLINE struct term term_at(const struct map *m, ptrdiff_t i, op_fn op, int n_in, const real *p) {
+    const real x[FL_MAX_OPERANDS] = {m->in[0][i], n_in > 1 ? m->in[1][i] : 0, n_in > 2 ? m->in[2][i] : 0,
+                                     n_in > 3 ? m->in[3][i] : 0};
+    return op(x, p);
+}
+
 FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want) {
-    const real *restrict in0 = m->in[0], *restrict in1 = m->in[1], *restrict in2 = m->in[2], *restrict in3 = m->in[3];
+    const struct map local = *m; /* so that no store can change it */
     real *restrict value = m->value, *restrict hess = m->hess;
     real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
-    const real p[FL_MAX_PARAMS] = {m->param[0], m->param[1], m->param[2], m->param[3]}, scale = m->scale;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
-        const real x[FL_MAX_OPERANDS] = {in0[i], n_in > 1 ? in1[i] : 0, n_in > 2 ? in2[i] : 0, n_in > 3 ? in3[i] : 0};
-        const struct term t = op(x, p);
+        const struct term t = term_at(&local, i, op, n_in, local.param);
         value[i] = t.value;
-        if ((want & FL_GRAD) && n_grad > 0) grad0[i] = t.grad[0] * scale;
-        if ((want & FL_GRAD) && n_grad > 1) grad1[i] = t.grad[1] * scale;
-        if (want & FL_HESS) hess[i] = t.hess * scale;
+        if ((want & FL_GRAD) && n_grad > 0) grad0[i] = t.grad[0] * local.scale;
+        if ((want & FL_GRAD) && n_grad > 1) grad1[i] = t.grad[1] * local.scale;
+        if (want & FL_HESS) hess[i] = t.hess * local.scale;
     }
 }
 
+/* The value of element i; its gradients go to their arrays. */
+FL_INLINE real value_at(const struct map *m, ptrdiff_t i, op_fn op, int n_in, int n_grad) {
+    const struct term t = term_at(m, i, op, n_in, m->param);
+    if (n_grad > 0) m->grad[0][i] = t.grad[0] * m->scale;
+    if (n_grad > 1) m->grad[1][i] = t.grad[1] * m->scale;
+    return t.value;
+}
+
+/* Values of n elements, whole groups, added to lane[] in the order of tile_sum, but never stored. */
+FL_INLINE void sum_groups(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
+    const struct map local = *m;
+    double sum[FL_LANES];
+    memcpy(sum, lane, sizeof sum);
+    for (ptrdiff_t i = 0; i < n; i += FL_GROUP) {
+        FL_INDEPENDENT
+        for (ptrdiff_t l = i; l < i + FL_LANES; l++) {
+            const real first = value_at(&local, l, op, n_in, n_grad);
+            const real second = value_at(&local, l + FL_LANES, op, n_in, n_grad);
+            const real third = value_at(&local, l + 2 * FL_LANES, op, n_in, n_grad);
+            const real fourth = value_at(&local, l + 3 * FL_LANES, op, n_in, n_grad);
+            sum[l - i] += (double)((first + second) + (third + fourth));
+        }
+    }
+    memcpy(lane, sum, sizeof sum);
+}
+
 #define ROW(name, operands, predictions, params, d0, d1, d2, d3)                                                      \
+    static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
+        sum_groups(m, n, lane, op_##name, operands, 0);                                                               \
+    }                                                                                                                 \
+    static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
+        sum_groups(m, n, lane, op_##name, operands, predictions);                                                     \
+    }                                                                                                                 \
     static void map_value_##name(const struct map *m, ptrdiff_t n) {                                                  \
         map_lanes(m, n, op_##name, operands, predictions, FL_VALUE);                                                  \
     }                                                                                                                 \
@@ -51,12 +88,13 @@ enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
 
 struct row {
     void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
+    void (*sum[2])(const struct map *, ptrdiff_t n, double *lane); /* value, with gradients */
     enum domain domain[FL_MAX_OPERANDS];
 };
 
 static const struct row rows[] = {
 #define ROW(name, operands, predictions, params, d0, d1, d2, d3)                                                      \
-    {{map_value_##name, map_grad_##name, map_hess_##name}, {d0, d1, d2, d3}},
+    {{map_value_##name, map_grad_##name, map_hess_##name}, {sum_value_##name, sum_grad_##name}, {d0, d1, d2, d3}},
 #include "elementwise.def"
 #undef ROW
 };
@@ -162,26 +200,33 @@ static real *gradient_at(const fl_elementwise_job *job, int k, ptrdiff_t start) 
     return output_at(job, job->grad[k], job->stage[k], start);
 }
 
-enum {
-    AHEAD_BYTES = 3 << 20,      /* operands of this size together do not stay in L2 */
-    AHEAD_STEP = 128,           /* reals between two rounds of requests */
-    AHEAD = 3 * FL_TILE / 2     /* how far ahead they ask */
-};
+/* The arrays of a map from element `at` on; its values start anew. */
+static struct map map_behind(const struct map *m, ptrdiff_t at) {
+    struct map rest = *m;
+    for (int k = 0; k < FL_MAX_OPERANDS; k++)
+        if (rest.in[k]) rest.in[k] += at;
+    for (int k = 0; k < FL_MAX_PREDICTIONS; k++)
+        if (rest.grad[k]) rest.grad[k] += at;
+    return rest;
+}
 
-/* Values of operands that come from far: in steps, each of which asks for what is needed one and a half tiles later,
- * since the sums between the maps leave memory idle. A request beyond the end of an array is harmless. With gradients the
- * stores keep memory busy, and this gains nothing. */
-static void far_values(const struct row *row, const struct map *m, ptrdiff_t n, int n_in) {
-    struct map part = *m;
-    for (ptrdiff_t at = 0; at < n; at += AHEAD_STEP) {
-        const ptrdiff_t step = n - at < AHEAD_STEP ? n - at : AHEAD_STEP;
-        for (int k = 0; k < n_in; k++)
-            for (ptrdiff_t i = 0; i < step; i += 64 / (ptrdiff_t)sizeof(real))
-                __builtin_prefetch((const char *)part.in[k] + (AHEAD + i) * (ptrdiff_t)sizeof(real));
-        row->map[0](&part, step);
-        for (int k = 0; k < n_in; k++) part.in[k] += step;
-        part.value += step;
+/* Sum of the values of n elements that nobody wants to see: what makes whole groups is never stored, which is twice as
+ * fast for losses of few operations. The same bits as those of tile_sum. */
+static double sum_values(const struct row *row, const struct map *m, ptrdiff_t n, int grad) {
+    double lane[FL_LANES] = {0};
+    const ptrdiff_t grouped = n - n % FL_GROUP, rest = n - grouped;
+    if (grouped) row->sum[grad](m, grouped, lane);
+    if (rest) {
+        const struct map behind = map_behind(m, grouped);
+        row->map[grad](&behind, whole_lanes(rest));
+        tile_clear_padding(behind.value, rest);
+        add_to_lanes(lane, behind.value, whole_lanes(rest));
     }
+    const double sum = fold_lanes(lane);
+    if (!overflowed(sum)) return sum;
+    row->map[grad](m, whole_lanes(n));
+    tile_clear_padding(m->value, n);
+    return tile_sum_wide(m->value, whole_lanes(n));
 }
 
 static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t,
@@ -189,7 +234,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     const fl_loss_info *info = &elementwise_losses[job->loss];
     const struct row *row = &rows[job->loss];
     const ptrdiff_t lanes = whole_lanes(n);
-    struct map m;
+    struct map m = {.in = {NULL}};
     real last_scale;
     split_scale(job->scale, &m.scale, &last_scale);
     real *const value = output_at(job, job->value, job->value_stage, start), *const hess = element(job->hess, start);
@@ -207,17 +252,17 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     m.hess = destination(hess, n, t->hess);
     for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
         m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
-    if (job->want == FL_VALUE && job->size > AHEAD_BYTES / (ptrdiff_t)sizeof(real) / info->n_operands)
-        far_values(row, &m, lanes, info->n_operands);
-    else
+    if (value || weight || mask || job->want & FL_HESS) {
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
-
-    if (weight) tile_multiply(m.value, weight, lanes);
-    if (mask) tile_mask(m.value, mask, lanes);
-    deliver(value, n, m.value);
-    if (!value) {
-        tile_clear_padding(m.value, n);
-        out->sum += tile_sum(m.value, lanes);
+        if (weight) tile_multiply(m.value, weight, lanes);
+        if (mask) tile_mask(m.value, mask, lanes);
+        deliver(value, n, m.value);
+        if (!value) {
+            tile_clear_padding(m.value, n);
+            out->sum += tile_sum(m.value, lanes);
+        }
+    } else {
+        out->sum += sum_values(row, &m, n, job->want & FL_GRAD ? 1 : 0);
     }
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;

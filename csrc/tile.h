@@ -25,26 +25,35 @@ FL_INLINE double fold_lanes(double *lane) {
     return lane[0] + lane[1];
 }
 
+/* v[n] onto the float64 lanes. */
+static void add_to_lanes(double *restrict lane, const real *restrict v, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
+}
+
 /* Sum of v[n] in float64 throughout, for tiles where four floats overflow. */
 static double tile_sum_wide(const real *restrict v, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
+    add_to_lanes(lane, v, n);
     return fold_lanes(lane);
 }
+
+enum { FL_GROUP = 4 * FL_LANES };
+
+/* Whether a sum of groups is no number because four floats overflowed, or might be. */
+FL_INLINE int overflowed(double sum) { return sizeof(real) < sizeof(double) && sum - sum != 0; }
 
 /* Sum of v[n]. Four reals are added pairwise before they meet the float64 lanes, so that a float32 sum is off by less
  * than two roundings of its terms; the fold over lanes is a fixed tree. */
 static double tile_sum(const real *restrict v, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
-    ptrdiff_t i = 0;
-    for (; i + 4 * FL_LANES <= n; i += 4 * FL_LANES)
+    const ptrdiff_t grouped = n - n % FL_GROUP;
+    for (ptrdiff_t i = 0; i < grouped; i += FL_GROUP)
         for (int l = 0; l < FL_LANES; l++)
             lane[l] += (double)((v[i + l] + v[i + l + FL_LANES]) + (v[i + l + 2 * FL_LANES] + v[i + l + 3 * FL_LANES]));
-    for (; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
+    add_to_lanes(lane, v + grouped, n - grouped);
     const double sum = fold_lanes(lane);
-    return sizeof(real) < sizeof(double) && sum - sum != 0 ? tile_sum_wide(v, n) : sum;
+    return overflowed(sum) ? tile_sum_wide(v, n) : sum;
 }
 
 static void tile_multiply(real *restrict v, const real *restrict factor, ptrdiff_t n) {
