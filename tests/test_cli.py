@@ -160,6 +160,17 @@ def test_options_that_stand_in_the_file_are_0d_members(report, refused, npz):
     assert "0-d" in refused("eval", "huber_loss", npz(input=x, target=y, delta=[1.0, 2.0]))
 
 
+def test_several_quantiles_stand_in_the_file(report, refused, npz, rng):
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=6)
+    for q in ([0.1, 0.5, 0.9], np.float32([0.1, 0.5, 0.9])):
+        got = report("quantile_loss", npz(input=x, target=y, q=q))
+        losses = fl.quantile_loss(x, y, q=q, reduction="none").mean(axis=1)
+        assert got["value"] == float(fl.quantile_loss(x, y, q=q)) and got["n"] == 6
+        assert got["worst"][0]["loss"] == pytest.approx(losses.max(), rel=1e-12)
+    assert "q[1] must be in [0, 1]" in refused("eval", "quantile_loss", npz(input=x, target=y, q=[0.1, 2.0, 0.9]))
+    assert "(..., 2)" in refused("eval", "quantile_loss", npz(input=x, target=y, q=[0.1, 0.9]))
+
+
 def test_sample_is_an_index_of_the_batch_axis(report, npz):
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(6, 2, 3)).astype(np.float32), np.float32(0)
