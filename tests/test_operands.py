@@ -204,7 +204,7 @@ def test_columns_of_other_libraries(library, rng):
     got = fl.mse_loss(column(x), column(y), column(weight), mask=column(mask), return_grad=True)
     assert bits(got) == bits(expected)
     assert np.isnan(fl.mse_loss(column([1.0, None]), np.zeros(2), reduction="none")).tolist() == [False, True]
-    with pytest.raises(TypeError, match="^target has dtype"):
+    with pytest.raises(TypeError, match=r"^target has dtype"):
         fl.mse_loss(x[:1], column(["a"]))
 
 
