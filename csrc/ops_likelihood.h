@@ -181,18 +181,22 @@ FL_INLINE real difference(struct parts a, struct parts b, real beyond) {
 }
 
 /* exp((2 - p) x) / (2 - p) - y exp((1 - p) x) / (1 - p), x = log of the mean, p = {power}. Outside of 1 < p < 2 the terms
- * cancel, so all is done in pairs; what depends on p alone leaves the loop. Where both terms overflow, the first one
- * counts for p < 1, else the second. */
+ * cancel, so all is done in pairs, and terms above 1 are taken `down`, since they may overflow where their difference does
+ * not. What depends on p alone leaves the loop. Where both terms overflow, the first one counts for p < 1, else the
+ * second. */
 FL_INLINE struct term op_tweedie(const real *x, const real *p) {
     const struct parts to_one = less(1, p[0]), to_two = less(2, p[0]);
-    const struct parts a = times(to_two, x[0]), b = times(to_one, x[0]), one = {1, 0}, y = {x[1], 0};
-    const struct parts first = exp_times(a, reciprocal(to_two)), second = exp_times_both(b, reciprocal(to_one), x[1]);
-    const struct parts first_slope = exp_times(a, one), second_slope = exp_times(b, y);
+    const struct parts a = times(to_two, x[0]), b = times(to_one, x[0]);
+    const real down = a.high > 0 ? R_EPSILON : R(1.0), up = a.high > 0 ? 1 / R_EPSILON : R(1.0);
+    const struct parts one = {down, 0}, of_two = reciprocal(to_two), of_one = reciprocal(to_one);
+    const struct parts first = exp_times(a, (struct parts){of_two.high * down, of_two.low * down});
+    const struct parts second = exp_times_both(b, (struct parts){of_one.high * down, of_one.low * down}, x[1]);
+    const struct parts first_slope = exp_times(a, one), second_slope = exp_times_both(b, one, x[1]);
     const real beyond = p[0] < 1 ? R_INFINITY : -R_INFINITY;
     return (struct term){
-        .value = difference(first, second, R_INFINITY),
-        .grad = {difference(first_slope, second_slope, beyond)},
-        .hess = difference(times(first_slope, to_two.high), times(second_slope, to_one.high), R_INFINITY),
+        .value = up * difference(first, second, R_INFINITY),
+        .grad = {up * difference(first_slope, second_slope, beyond)},
+        .hess = up * difference(times(first_slope, to_two.high), times(second_slope, to_one.high), R_INFINITY),
     };
 }
 

@@ -113,6 +113,21 @@ def test_powers_of_tweedie_that_overflow_where_results_do_not(dtype):
     assert value.tolist() == [np.inf] * 3
 
 
+@pytest.mark.parametrize(("dtype", "x"), [(np.float32, 25.413753509521484), (np.float64, 202.9)])
+def test_terms_of_tweedie_that_overflow_where_their_difference_does_not(dtype, x):
+    pytest.importorskip("fastloss._native", reason="needs the compiled extension")
+    mpmath = pytest.importorskip("mpmath", reason="exact results need mpmath")
+    x, power = float(dtype(x)), -1.5
+    y = float(dtype(float(mpmath.exp(x) * 0.4)))  # gradient: 0.6 of the first term
+    first, second = mpmath.exp((2 - power) * x), y * mpmath.exp((1 - power) * x)
+    assert first > float(np.finfo(dtype).max) > first - second
+    options = {"power": power, "reduction": "none", "return_grad": True}
+    value, grad = fl.tweedie_nll_loss(np.full(3, x, dtype), np.full(3, y, dtype), **options)
+    np.testing.assert_allclose(grad, float(first - second), rtol=1e-4 if dtype == np.float32 else 1e-12)
+    exact = float(first / (2 - power) - second / (1 - power))
+    np.testing.assert_allclose(value, exact, rtol=1e-4 if dtype == np.float32 else 1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.usefixtures("each_backend")
 def test_root_mean_squares_without_a_reciprocal(dtype):
