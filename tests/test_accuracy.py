@@ -8,6 +8,7 @@ test_reference.py holds the reference against mpmath.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ def test_cross_entropy_with_classes_in_the_middle(dtype, rng):
         back = grad.transpose(0, 2, 1).reshape(rows, classes)
         np.testing.assert_allclose(value.ravel(), flat, rtol=16 * eps, atol=4 * np.finfo(dtype).tiny)
         np.testing.assert_allclose(back, flat_grad, rtol=16 * eps, atol=4 * np.finfo(dtype).tiny)
+
+
+def test_the_page_has_every_loss_type_and_kind_of_input():
+    """docs/accuracy.md, which tools/accuracy.py writes, is not older than the list of losses."""
+    text = (Path(__file__).resolve().parents[1] / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    sections = [part for part in text.split("\n### ")[1:] if part.startswith("float")]
+    assert {title.partition(",")[0] for title in sections} == {"float32", "float64"}
+    wanted = {case.function for case in KERNELS} | {"rmse_loss"}
+    for section in sections:
+        rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| ")]
+        assert [cell.strip() for cell in rows[0]] == ["loss", "result", *KINDS, "sum"]
+        assert {row[0].strip(" `").partition(" ")[0] for row in rows[1:] if row[0].startswith(" `")} == wanted
+        names = [(row[0], row[1]) for row in rows[1:] if row[0].startswith(" `")]
+        assert len(set(names)) == len(names), "two rows of one name"
 
 
 SUMS = {

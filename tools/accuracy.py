@@ -263,6 +263,7 @@ def name_of(case: Case) -> str:
     """The function, with the options or operands that choose the kernel."""
     chosen = [f"{name}={value}" for name, value in case.options.items() if name not in case.defaults]
     chosen += ["pos_weight"] if case.kernel.endswith("_pos") else []
+    chosen += ["gamma other than 2"] if case.kernel == "focal" else []  # 2 has a kernel of its own
     return case.function + (f" ({', '.join(chosen)})" if chosen else "")
 
 
