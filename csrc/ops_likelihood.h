@@ -156,12 +156,22 @@ FL_INLINE struct parts times(struct parts a, real b) {
     return (struct parts){product, r_if_finite(r_product_error(a.high, b, product) + a.low * b)};
 }
 
+/* f exp(t) / e.half, where e is exp(t.high) in parts. */
+FL_INLINE struct parts exp_rest(struct exp_parts e, struct parts t, struct parts f) {
+    const real product = f.high * e.mantissa, low = r_fma(t.low, e.mantissa, e.low) * f.high + f.low * e.mantissa;
+    return (struct parts){product * e.rest, r_if_finite((r_product_error(f.high, e.mantissa, product) + low) * e.rest)};
+}
+
 /* f exp(t) */
 FL_INLINE struct parts exp_times(struct parts t, struct parts f) {
     const struct exp_parts e = r_exp_parts(t.high);
-    const real half = f.high * e.half, product = half * e.mantissa;
-    const real low = r_fma(t.low, e.mantissa, e.low) * half + f.low * e.half * e.mantissa;
-    return (struct parts){product * e.rest, r_if_finite((r_product_error(half, e.mantissa, product) + low) * e.rest)};
+    return exp_rest(e, t, (struct parts){f.high * e.half, f.low * e.half});
+}
+
+/* f y exp(t); f y alone might vanish. */
+FL_INLINE struct parts exp_times_both(struct parts t, struct parts f, real y) {
+    const struct exp_parts e = r_exp_parts(t.high);
+    return exp_rest(e, t, times(f, y * e.half));
 }
 
 /* a - b; `beyond` where both are infinite. */
@@ -171,18 +181,22 @@ FL_INLINE real difference(struct parts a, struct parts b, real beyond) {
 }
 
 /* exp((2 - p) x) / (2 - p) - y exp((1 - p) x) / (1 - p), x = log of the mean, p = {power}. Outside of 1 < p < 2 the terms
- * cancel, so all is done in pairs; what depends on p alone leaves the loop. Where both terms overflow, the first one
- * counts for p < 1, else the second. */
+ * cancel, so all is done in pairs, and terms above 1 are taken `down`, since they may overflow where their difference does
+ * not. What depends on p alone leaves the loop. Where both terms overflow, the first one counts for p < 1, else the
+ * second. */
 FL_INLINE struct term op_tweedie(const real *x, const real *p) {
     const struct parts to_one = less(1, p[0]), to_two = less(2, p[0]);
-    const struct parts a = times(to_two, x[0]), b = times(to_one, x[0]), one = {1, 0}, y = {x[1], 0};
-    const struct parts first = exp_times(a, reciprocal(to_two)), second = exp_times(b, times(reciprocal(to_one), x[1]));
-    const struct parts first_slope = exp_times(a, one), second_slope = exp_times(b, y);
+    const struct parts a = times(to_two, x[0]), b = times(to_one, x[0]);
+    const real down = a.high > 0 ? R_EPSILON : R(1.0), up = a.high > 0 ? 1 / R_EPSILON : R(1.0);
+    const struct parts one = {down, 0}, of_two = reciprocal(to_two), of_one = reciprocal(to_one);
+    const struct parts first = exp_times(a, (struct parts){of_two.high * down, of_two.low * down});
+    const struct parts second = exp_times_both(b, (struct parts){of_one.high * down, of_one.low * down}, x[1]);
+    const struct parts first_slope = exp_times(a, one), second_slope = exp_times_both(b, one, x[1]);
     const real beyond = p[0] < 1 ? R_INFINITY : -R_INFINITY;
     return (struct term){
-        .value = difference(first, second, R_INFINITY),
-        .grad = {difference(first_slope, second_slope, beyond)},
-        .hess = difference(times(first_slope, to_two.high), times(second_slope, to_one.high), R_INFINITY),
+        .value = up * difference(first, second, R_INFINITY),
+        .grad = {up * difference(first_slope, second_slope, beyond)},
+        .hess = up * difference(times(first_slope, to_two.high), times(second_slope, to_one.high), R_INFINITY),
     };
 }
 
@@ -194,8 +208,10 @@ FL_INLINE struct term op_tweedie_rate(const real *x, const real *p) {
     const struct parts bracket = parts_add(first, second);
     const struct parts power = times(log_v, to_one.high), lower = times(log_v, -p[0]);
     const struct parts half = {R(0.5) * power.high, R(0.5) * (power.low + to_one.low * log_v.high)};
-    const struct parts value = exp_times(half, exp_times(half, bracket)); /* the power itself may be too large */
-    const struct parts slope = exp_times(lower, less(v, y)), inverse = exp_times(lower, unit);
+    const struct parts value = exp_times(half, exp_times(half, bracket)); /* powers may be too large */
+    const struct parts root = {R(0.5) * lower.high, R(0.5) * lower.low};
+    const struct parts slope = exp_times(root, exp_times(root, less(v, y)));
+    const struct parts inverse = exp_times(root, exp_times(root, unit));
     return (struct term){
         .value = value.high + value.low,
         .grad = {slope.high + slope.low},

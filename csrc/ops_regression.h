@@ -38,10 +38,11 @@ FL_INLINE struct term op_smooth_l1(const real *x, const real *p) {
     };
 }
 
-/* One term of a root mean square, of differences scaled by p = {a power of two}: the root is taken outside. */
+/* One term of a root mean square, of differences scaled by p = {a power of two}: the root is taken outside, and divides
+ * the gradient there. */
 FL_INLINE struct term op_rmse(const real *x, const real *p) {
     const real d = x[0] - x[1], scaled = d * p[0];
-    return (struct term){.value = scaled * scaled, .grad = {d}, .hess = d != d ? d : 1};
+    return (struct term){.value = scaled * scaled, .grad = {scaled}, .hess = d != d ? d : 1};
 }
 
 /* log(cosh(d)): below 1 as log1p(cosh(d) - 1), cosh(d) - 1 = m^2 / (2 exp(-|d|)) with m = exp(-|d|) - 1; above as

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -22,13 +24,31 @@ __all__ = ["backend", "config", "get_backend", "isas", "show_config"]
 Backend = Literal["native", "reference"]
 BACKENDS = ("native", "reference")
 
+
+def _is_command() -> bool:
+    """Whether this process is the command `fastloss`: its script, or ``python -m fastloss`` (its name comes later)."""
+    words = getattr(sys, "argv", None) or [""]
+    if words[0] == "-m":
+        return sys.orig_argv[-len(words)].removeprefix("-m") == "fastloss"
+    return Path(words[0]).name == "fastloss"
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """The environment asks for what is not here. The package is imported before the command's own code runs, so the one
+    line that its user sees has to come from here."""
+    if not _is_command():
+        raise error
+    print("fastloss:", *str(error).split(), file=sys.stderr)
+    raise SystemExit(2)
+
+
 try:
     from . import _native
 
     native: ModuleType | None = _native
 except ImportError as error:
     if os.environ.get("FASTLOSS_ISA") and "FASTLOSS_ISA" in str(error):
-        raise
+        _refuse(error)
     native = None
     warnings.warn(
         f"fastloss: the compiled extension cannot be imported ({error}); the slow reference answers",
@@ -45,8 +65,15 @@ def _check_backend(name: str, what: str) -> str:
     return name
 
 
-_default = os.environ.get("FASTLOSS_BACKEND", "").strip().lower()
-_default = _check_backend(_default, "FASTLOSS_BACKEND") if _default else ("native" if native else "reference")
+def _backend_of_environment() -> str:
+    name = os.environ.get("FASTLOSS_BACKEND", "").strip().lower()
+    try:
+        return _check_backend(name, "FASTLOSS_BACKEND") if name else ("native" if native else "reference")
+    except ValueError as error:
+        _refuse(error)
+
+
+_default = _backend_of_environment()
 
 #: Who answers in the running context; the fast path of `_native` asks it too.
 chosen: ContextVar[str] = ContextVar("fastloss_backend", default=_default)

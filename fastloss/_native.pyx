@@ -195,14 +195,14 @@ def chosen_isa():
 
 
 def _choose_isa(name):
-    cdef bytes wanted = name.encode() if name else b""
+    cdef bytes wanted = name.encode(errors="replace") if name else b""
     cdef int status = fl_isa_choose(<const char *>wanted if name else NULL)
-    reasons = {-1: "is not an instruction set that fastloss knows", -2: "was not compiled into this build",
-               -3: "is not supported by this machine"}
+    reasons = {-1: "is not an instruction set that fastloss knows on this processor",
+               -2: "was not compiled into this build", -3: "is not supported by this machine"}
     if status < 0:
         usable = [n for n, s in isas().items() if s["compiled"] and s["supported"]]
         raise ImportError(
-            f"FASTLOSS_ISA={name} {reasons.get(status, 'cannot be used')}; usable here: {', '.join(usable)}")
+            f"FASTLOSS_ISA={ascii(name).strip("'")} {reasons.get(status, 'cannot be used')}; usable here: {', '.join(usable)}")
 
 
 _choose_isa(os.environ.get("FASTLOSS_ISA", "").strip().lower() or None)

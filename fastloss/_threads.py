@@ -41,8 +41,9 @@ def _from_environment() -> int | None:
     text = os.environ.get(_VARIABLE, "").strip()
     if not text:
         return None
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
+    count = int(text) if text.isdecimal() and len(text) < 20 else 0  # Python refuses to read thousands of digits
+    if count >= 1:
+        return count
     # The warning belongs to whoever imports the package, not to a line of ours.
     warnings.warn(f"{_VARIABLE} must be an integer >= 1, got {text!r}; ignored", RuntimeWarning, stacklevel=2)
     return None

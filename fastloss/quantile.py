@@ -76,12 +76,13 @@ def quantile_loss(
     >>> fl.quantile_loss([[1.0, 2.0, 4.0]], [2.0], q=[0.25, 0.5, 0.75], reduction="none").tolist()
     [[0.25, 0.0, 0.5]]
     """
-    if isinstance(q, (float, int)):
+    q = q if isinstance(q, float) else _listed(q)
+    if not isinstance(q, list):
         return elementwise(
             QUANTILE, (input, target), (share(q, "q"),), reduction, return_grad, weight, mask, grad_output, out,
             grad_out, return_hess, hess_out,
         )  # fmt: skip
-    several = np.array([share(one, f"q[{k}]") for k, one in enumerate(_listed(q))])
+    several = np.array([share(one, f"q[{k}]") for k, one in enumerate(q)])
     shape = as_array(input, "input").shape
     if shape[-1:] != several.shape:
         raise ValueError(f"input has shape {shape}, expected (..., {several.size}): its last axis is one of quantiles")
@@ -93,8 +94,9 @@ def quantile_loss(
     )  # fmt: skip
 
 
-def _listed(q: Any) -> list[Any]:
+def _listed(q: Any) -> Any:
+    """A list of quantiles, or the one that there is: arrays of no axis are numbers."""
     a = np.asarray(q, dtype=object)
     if a.ndim > 1:
         raise ValueError(f"q has shape {a.shape}, expected a number or a sequence of them")
-    return list(a.ravel())
+    return a.tolist()

@@ -339,8 +339,10 @@ def rmse_loss(
         if g.ndim:
             raise ValueError(f"grad_output has shape {g.shape}, expected a scalar: the loss is one number")
         factor = float(g)
-    factor = factor / float(value) if value != 0 else 0.0
-    _, grad = elementwise(RMSE, (input, target), (1.0,), "mean", True, weight, mask, factor, None, grad_out)
+    # Differences and root times one power of two: the reciprocal of the root alone might not be a normal number.
+    scale = 2.0 ** max(-126, min(-math.frexp(value)[1], 126))
+    factor = factor / (float(value) * scale) if value != 0 else 0.0
+    _, grad = elementwise(RMSE, (input, target), (scale,), "mean", True, weight, mask, factor, None, grad_out)
     return value, grad
 
 

@@ -35,8 +35,8 @@ class Draw:
         return x.astype(np.float64) + self.rng.integers(-4, 5, self.shape) * np.spacing(x).astype(np.float64)
 
     def one_of(self, *options: float) -> float:
-        """An option for the whole draw; the first one half of the time."""
-        return options[0] if self.rng.random() < 0.5 else float(self.rng.choice(options))
+        """An option for the whole draw."""
+        return float(self.rng.choice(options))
 
     def ends(self) -> np.ndarray:
         """Zeros, ones, the smallest and the largest numbers, of either sign."""

@@ -193,13 +193,27 @@ def _exact_row(row: np.ndarray, target: int) -> tuple[Numbers, Numbers]:
     return exact, slack
 
 
-def _beyond_exactly(actual: float, exact: mpf, slack: mpf) -> float:
-    largest = float(np.finfo(np.float64).max)
+def excess_of_root(x: np.ndarray, y: np.ndarray, value: float, grad: np.ndarray) -> list[float]:
+    """Of rmse_loss, which has no elements of its own: the largest error of its value and of its gradient beyond twice
+    their conditioning (to first order), in ulp."""
+    with mpmath.workdps(DIGITS):
+        d = [mpf(float(a)) - mpf(float(b)) for a, b in zip(x, y, strict=True)]
+        half = [mpf(float(h)) / 2 for h in _spacing(x).astype(np.float64) + _spacing(y)]
+        root = mpmath.sqrt(mpmath.fsum(e * e for e in d) / len(d))
+        slope = [e / root / len(d) if root else mpf(0) for e in d]
+        moved = mpmath.fsum(abs(g) * h for g, h in zip(slope, half, strict=True))
+        slack = [2 * (h / len(d) + abs(g) * moved) / root if root else mpf(0) for g, h in zip(slope, half, strict=True)]
+        beyond = [_beyond_exactly(float(g), e, s, x.dtype) for g, e, s in zip(grad, slope, slack, strict=True)]
+        return [_beyond_exactly(float(value), root, 2 * moved, x.dtype), max(beyond)]
+
+
+def _beyond_exactly(actual: float, exact: mpf, slack: mpf, dtype: Any = np.float64) -> float:
+    largest = float(np.finfo(dtype).max)
     if actual != actual:
         return float("inf")
     clipped = max(min(exact, mpf(largest)), mpf(-largest))
     error = abs(mpf(max(min(actual, largest), -largest)) - clipped)
-    return float(max(error - slack, mpf(0)) / mpf(float(_spacing(np.float64(float(clipped))))))
+    return float(max(error - slack, mpf(0)) / mpf(float(_spacing(np.dtype(dtype).type(float(clipped))))))
 
 
 def sample(case: Case, kind: str, n: int, dtype: Any, rng: np.random.Generator, classes: int = 5) -> tuple[dict, dict]:

@@ -160,6 +160,17 @@ def test_options_that_stand_in_the_file_are_0d_members(report, refused, npz):
     assert "0-d" in refused("eval", "huber_loss", npz(input=x, target=y, delta=[1.0, 2.0]))
 
 
+def test_several_quantiles_stand_in_the_file(report, refused, npz, rng):
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=6)
+    for q in ([0.1, 0.5, 0.9], np.float32([0.1, 0.5, 0.9])):
+        got = report("quantile_loss", npz(input=x, target=y, q=q))
+        losses = fl.quantile_loss(x, y, q=q, reduction="none").mean(axis=1)
+        assert got["value"] == float(fl.quantile_loss(x, y, q=q)) and got["n"] == 6
+        assert got["worst"][0]["loss"] == pytest.approx(losses.max(), rel=1e-12)
+    assert "q[1] must be in [0, 1]" in refused("eval", "quantile_loss", npz(input=x, target=y, q=[0.1, 2.0, 0.9]))
+    assert "(..., 2)" in refused("eval", "quantile_loss", npz(input=x, target=y, q=[0.1, 0.9]))
+
+
 def test_sample_is_an_index_of_the_batch_axis(report, npz):
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(6, 2, 3)).astype(np.float32), np.float32(0)
@@ -557,6 +568,41 @@ def test_process_exit_statuses():
     done = process("eval", "mse_los", DIABETES)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("fastloss: ") and "Traceback" not in done.stderr
+
+
+SCRIPT = "import sys; from fastloss.cli import main; sys.exit(main())"  # as installers write it
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("FASTLOSS_ISA", "avx3", "FASTLOSS_ISA=avx3 is not an instruction set"),
+        ("FASTLOSS_ISA", "avx\n3", r"FASTLOSS_ISA=avx\n3 is not"),
+        ("FASTLOSS_ISA", "\udcff", "FASTLOSS_ISA="),  # bytes that are no text
+        ("FASTLOSS_BACKEND", "natve", "FASTLOSS_BACKEND must be 'native' or 'reference', got 'natve'"),
+    ],
+)
+@pytest.mark.parametrize("how", ["script", "module", "short"])
+def test_misspelt_variables_are_one_line_too(tmp_path, how, variable, value, words):
+    script = tmp_path / "fastloss"
+    script.write_text(SCRIPT)
+    started = {"script": [script], "module": ["-m", "fastloss"], "short": ["-mfastloss"]}[how]
+    for argv in (["info"], ["eval", "mse_loss", DIABETES], []):
+        done = subprocess.run(
+            [sys.executable, *started, *argv], env={**os.environ, variable: value}, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert done.stderr.startswith("fastloss: ") and done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_misspelt_variables_raise_in_a_program(tmp_path):
+    """Whatever its words are."""
+    for arguments in (["-c", "import fastloss", "fastloss"], ["-m", "importer", "fastloss"]):
+        (tmp_path / "importer.py").write_text("import fastloss")
+        environment = {**os.environ, "FASTLOSS_BACKEND": "natve"}
+        environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+        assert done.returncode == 1 and "ValueError: FASTLOSS_BACKEND must be" in done.stderr
 
 
 def test_reader_of_the_output_that_left():

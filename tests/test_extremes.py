@@ -97,6 +97,45 @@ def test_gradient_of_a_subnormal_variance(dtype, var, deviations):
             np.testing.assert_allclose(grad, known, rtol=8 * np.finfo(dtype).eps, err_msg=backend)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers_of_tweedie_that_overflow_where_results_do_not(dtype):
+    """A power of a subnormal mean; the smallest target beside a huge power."""
+    pytest.importorskip("fastloss._native", reason="needs the compiled extension")
+    mpmath = pytest.importorskip("mpmath", reason="exact results need mpmath")
+    least, largest = np.finfo(dtype).smallest_subnormal, float(np.finfo(dtype).max)
+    mean, y = least * dtype(5e4), least * dtype(1e5)
+    for power in (1.1, 1.9, 2.0):
+        options = {"power": power, "log_input": False, "reduction": "none", "return_grad": True}
+        _, grad = fl.tweedie_nll_loss(np.full(3, mean), y, **options)
+        exact = mpmath.mpf(float(mean)) ** -float(dtype(power)) * (float(mean) - mpmath.mpf(float(y)))
+        np.testing.assert_allclose(grad, float(exact) if exact > -largest else -np.inf, rtol=1e-6)
+    value = fl.tweedie_nll_loss(np.full(3, -1e4, dtype), least, power=3.0, reduction="none")
+    assert value.tolist() == [np.inf] * 3
+
+
+@pytest.mark.parametrize(("dtype", "x"), [(np.float32, 25.413753509521484), (np.float64, 202.9)])
+def test_terms_of_tweedie_that_overflow_where_their_difference_does_not(dtype, x):
+    pytest.importorskip("fastloss._native", reason="needs the compiled extension")
+    mpmath = pytest.importorskip("mpmath", reason="exact results need mpmath")
+    x, power = float(dtype(x)), -1.5
+    y = float(dtype(float(mpmath.exp(x) * 0.4)))  # gradient: 0.6 of the first term
+    first, second = mpmath.exp((2 - power) * x), y * mpmath.exp((1 - power) * x)
+    assert first > float(np.finfo(dtype).max) > first - second
+    options = {"power": power, "reduction": "none", "return_grad": True}
+    value, grad = fl.tweedie_nll_loss(np.full(3, x, dtype), np.full(3, y, dtype), **options)
+    np.testing.assert_allclose(grad, float(first - second), rtol=1e-4 if dtype == np.float32 else 1e-12)
+    exact = float(first / (2 - power) - second / (1 - power))
+    np.testing.assert_allclose(value, exact, rtol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.usefixtures("each_backend")
+def test_root_mean_squares_without_a_reciprocal(dtype):
+    for size in (np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max / 2):
+        value, grad = fl.rmse_loss(np.full(4, size, dtype), dtype(0), return_grad=True)
+        assert value == pytest.approx(float(size), rel=1e-6) and grad.tolist() == [0.25] * 4
+
+
 @pytest.mark.usefixtures("each_backend")
 def test_weights_whose_sum_is_beyond_float32():
     n = 1_000_000

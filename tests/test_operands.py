@@ -192,6 +192,22 @@ def test_pandas_columns(rng):
     assert fl.mse_loss(frame["x"], frame["y"]) == fl.mse_loss(x, y)
 
 
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_columns_of_other_libraries(library, rng):
+    """Values, weights of integers, masks; what is null is nan."""
+    column = {"polars": lambda m: m.Series, "pyarrow": lambda m: m.array}[library](
+        pytest.importorskip(library, reason=f"reads columns of {library}, which is not installed")
+    )
+    x, y = rng.normal(size=(2, 50))
+    weight, mask = rng.integers(0, 5, 50), rng.random(50) < 0.7
+    expected = fl.mse_loss(x, y, weight, mask=mask, return_grad=True)
+    got = fl.mse_loss(column(x), column(y), column(weight), mask=column(mask), return_grad=True)
+    assert bits(got) == bits(expected)
+    assert np.isnan(fl.mse_loss(column([1.0, None]), np.zeros(2), reduction="none")).tolist() == [False, True]
+    with pytest.raises(TypeError, match=r"^target has dtype"):
+        fl.mse_loss(x[:1], column(["a"]))
+
+
 REFUSED = {
     "object": np.array([1.0, None], object),
     "complex": np.array([1j, 2]),

@@ -7,7 +7,12 @@ import math
 
 import numpy as np
 import pytest
+
+pytest.importorskip("mpmath", reason="exact results need mpmath")
+
 from cases import SIZES, assert_close, bits
+from draw import KINDS, Draw
+from exact import LIMIT_ULP, excess_of_root
 from test_errors import refusal
 
 import fastloss as fl
@@ -82,6 +87,16 @@ def test_squares_beyond_the_working_type(dtype, sizes):
         value, grad = fl.rmse_loss(x, dtype(0), return_grad=True)
         assert value == pytest.approx(abs(float(x[0])), rel=1e-6 if dtype is np.float32 else 1e-14)
         np.testing.assert_allclose(grad, np.sign(x) / 80, rtol=1e-5 if dtype is np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_accuracy(dtype, kind, rng):
+    """The contract of an element holds for the value, and for each gradient."""
+    for n in (1, 2, 17, 100):
+        x, y = (a.astype(dtype) for a in Draw(kind, (n,), np.dtype(dtype), rng).pair().values())
+        found = excess_of_root(x, y, *fl.rmse_loss(x, y, return_grad=True))
+        assert max(found) <= LIMIT_ULP, (found, x, y)
 
 
 @pytest.mark.usefixtures("each_backend")

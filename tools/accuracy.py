@@ -32,8 +32,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from case import POSITIONAL  # noqa: E402
 from cases import KERNELS, Case  # noqa: E402
-from draw import KINDS  # noqa: E402
-from exact import LIMIT_ULP, excess_of, kernel, sample  # noqa: E402
+from draw import KINDS, Draw  # noqa: E402
+from exact import LIMIT_ULP, excess_of, excess_of_root, kernel, sample  # noqa: E402
 
 import fastloss as fl  # noqa: E402
 
@@ -55,8 +55,8 @@ the largest error, in ulp, once that change is taken off: 0 means that no error 
 problem. Options (`delta`, `eps`, `power`) count as rounded to the working type, and are drawn too. {torch}
 The column "sum" is the error of the reduced value, relative to the sum of absolute values: see below.
 
-`rmse_loss` has no elements of its own: it is the root of a mean of squares. `quantile_loss` of several quantiles has
-the bits of `quantile_loss` of each.
+`rmse_loss` has no elements of its own: its value is the reduced one, of {roots} elements, in ulp too. `quantile_loss`
+of several quantiles has the bits of `quantile_loss` of each.
 
 One exemption: cross entropies, of either kind, whose exponentials are subnormal: losses below about 1e-37 in float32,
 1e-307 in float64. Subnormal exponentials have few digits, and so has their sum.
@@ -83,7 +83,8 @@ sum of absolute values, over all instruction sets.
 
 CLASSES = (5, 33, 600)
 DTYPES = ("float32", "float64")
-DRAWS = 4  # per cell: options are drawn too
+DRAWS = 12  # per cell: options are drawn too
+ROOTS = 300  # elements of a root mean square
 TORCH_NOTE = (
     "In parentheses, in the first table of each type: PyTorch {version}'s error in the same measure, on the same\n"
     "inputs, where it is larger by more than half an ulp; inf where it gives nan."
@@ -124,6 +125,29 @@ def torch_kernel(case: Case, operands: dict[str, Any], options: dict[str, Any]) 
     return [value.detach().numpy(), *(np.moveaxis(grads[0], 1, 0) if case.rows else grads)]
 
 
+def root_kernel(x: np.ndarray, y: np.ndarray) -> list[Any]:
+    return list(fl.rmse_loss(x, y, return_grad=True))
+
+
+def torch_root_kernel(x: np.ndarray, y: np.ndarray) -> list[Any]:
+    import torch
+
+    leaf = torch.tensor(x, requires_grad=True)
+    value = torch.sqrt(torch.nn.functional.mse_loss(leaf, torch.tensor(y)))
+    value.backward()
+    return [value.item(), leaf.grad.numpy()]
+
+
+def largest_root(kind: str, dtype: Any, of: Kernel = root_kernel) -> list[float]:
+    """The same of rmse_loss: [of the value, of the gradient]."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(DRAWS):
+        x, y = (a.astype(dtype) for a in Draw(kind, (ROOTS,), np.dtype(dtype), rng).pair().values())
+        found.append(excess_of_root(x, y, *of(x, y)))
+    return [max(errors) for errors in zip(*found, strict=True)]
+
+
 def sum_error(case: Case, dtype: Any) -> list[float]:
     """Of the loss's sum, relative to the exact sum of its elements' absolute values."""
     operands = case.operands((1000, 100) if case.rows or case.per_sample else (100_000,), dtype)
@@ -156,15 +180,16 @@ def sums() -> Cells:
     return found
 
 
-def cells_of(elements: int, of: Kernel = kernel) -> Cells:
+def cells_of(elements: int, of: Kernel = kernel, of_root: Kernel = root_kernel) -> Cells:
     """Errors of elements by "kernel dtype kind"."""
     few = max(elements // 100, 1)
-    return {
+    cells = {
         f"{case.kernel} {dtype} {kind}": largest(case, kind, dtype, elements if dtype == "float32" else few, of)
         for case in KERNELS
         for dtype in DTYPES
         for kind in KINDS
     }
+    return cells | {f"rmse {dtype} {kind}": largest_root(kind, dtype, of_root) for dtype in DTYPES for kind in KINDS}
 
 
 def measure(elements: int) -> dict[str, Cells]:
@@ -178,7 +203,7 @@ def measure_torch(elements: int) -> Cells:
     """The same of PyTorch, or nothing where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return {}
-    return cells_of(elements, torch_kernel)
+    return cells_of(elements, torch_kernel, torch_root_kernel)
 
 
 # Running each instruction set, and writing.
@@ -219,12 +244,13 @@ def table(dtype: str, title: str, cells: Cells, torch: Cells) -> Iterator[str]:
     yield f"\n### {dtype}, {title}\n"
     yield "| loss | result | " + " | ".join(KINDS) + " | sum |"
     yield "|---|---|" + "---|" * (len(KINDS) + 1)
-    for case in KERNELS:
-        for k, result in enumerate(("value", *(f"gradient of {name}" for name in case.predictions))):
-            names = [f"{case.kernel} {dtype} {kind}" for kind in KINDS]
-            shown = [shown_error(cells[name][k], torch.get(name, [0.0] * 9)[k]) for name in names]
-            total = f"{cells[f'{case.kernel} {dtype} sum'][0]:.0e}" if k == 0 else ""
-            yield f"| `{name_of(case)}` | {result} | " + " | ".join(shown) + f" | {total} |"
+    rows = [(case.kernel, name_of(case), case.predictions) for case in KERNELS]
+    for kernel_name, name, predictions in [*rows, ("rmse", "rmse_loss", ("input",))]:
+        for k, result in enumerate(("value", *(f"gradient of {operand}" for operand in predictions))):
+            keys = [f"{kernel_name} {dtype} {kind}" for kind in KINDS]
+            shown = [shown_error(cells[key][k], torch.get(key, [0.0] * 9)[k]) for key in keys]
+            of_sum = cells.get(f"{kernel_name} {dtype} sum") if k == 0 else None
+            yield f"| `{name}` | {result} | " + " | ".join(shown) + f" | {f'{of_sum[0]:.0e}' if of_sum else ''} |"
 
 
 def shown_error(ours: float, torch: float) -> str:
@@ -237,6 +263,7 @@ def name_of(case: Case) -> str:
     """The function, with the options or operands that choose the kernel."""
     chosen = [f"{name}={value}" for name, value in case.options.items() if name not in case.defaults]
     chosen += ["pos_weight"] if case.kernel.endswith("_pos") else []
+    chosen += ["gamma other than 2"] if case.kernel == "focal" else []  # 2 has a kernel of its own
     return case.function + (f" ({', '.join(chosen)})" if chosen else "")
 
 
@@ -271,6 +298,7 @@ def main() -> int:
         torch=note,
         elements=arguments.elements,
         few=max(arguments.elements // 100, 1),
+        roots=ROOTS,
     )
     first = next(iter(groups))
     lines = ["\n## Elements"]

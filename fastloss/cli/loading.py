@@ -118,12 +118,12 @@ def load_part(
 
 
 def plain_option(loss: Loss, path: str, member: Member) -> Any:
-    """An option (say `delta`) or a number that stands in the file: a 0-d array."""
-    if member.shape:
+    """An option (say `delta`) or a number that stands in the file: a 0-d array, unless the option takes several."""
+    if member.shape and not loss.takes_several(member.key):
         key = member.key
         raise Refusal(f"{path}: member {key!r}: expected a 0-d array for this option, got shape {member.shape}")
     value = read_whole(path, member)
-    return value if loss.is_array(member.key) else value.item()
+    return value if loss.is_array(member.key) or member.shape else value.item()
 
 
 def read_whole(path: str, member: Member) -> np.ndarray:

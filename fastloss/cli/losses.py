@@ -36,6 +36,10 @@ class Loss:
         """Arrays have no default, or None; the other parameters are plain options."""
         return self.parameters[parameter].default in (inspect.Parameter.empty, None)
 
+    def takes_several(self, parameter: str) -> bool:
+        """Options that take more than a number (several quantiles) are annotated as such."""
+        return not self.is_array(parameter) and self.parameters[parameter].annotation == "Any"
+
     @property
     def title(self) -> str:
         """The first line of the docstring, without its formula, which is unreadable in a terminal."""

@@ -48,9 +48,9 @@ def smooth_l1(x: Array, y: Array, beta: float) -> Term:
 
 @np.errstate(all="ignore")
 def rmse(x: Array, y: Array, scale: float) -> Term:
-    """The square of the scaled difference, and the unscaled difference: the root is taken of the mean."""
-    d = x - y
-    return np.square(d * scale), (d,), np.where(np.isnan(d), d, 1.0)
+    """The square of the scaled difference, and that difference: the root is taken of the mean."""
+    d = (x - y) * scale
+    return np.square(d), (d,), np.where(np.isnan(d), d, 1.0)
 
 
 @np.errstate(all="ignore")
