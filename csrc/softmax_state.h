@@ -17,7 +17,7 @@
 enum {
     MAX_ROWS = FL_TILE / 4, /* positions per block at most */
     COLUMN_CLASSES = 32,    /* classes per tile of columns */
-    ROW_CLASSES = 64,       /* longer rows are done one by one */
+    ROW_CLASSES = 32,       /* longer rows are done one by one */
     KEPT = COLUMN_CLASSES * MAX_ROWS - 2 * FL_TILE,
     CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : 1 /* floats carry nothing */
 };
