@@ -6,6 +6,8 @@
 
 #include "softmax_state.h"
 
+enum { LINE = 64 / sizeof(real) }; /* reals in a cache line */
+
 static void column_max(real *restrict max, const real *restrict x, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
@@ -100,8 +102,8 @@ static void column_mass(struct row_state *st, const real *restrict x, const real
     for (ptrdiff_t r = 0; r < n; r++) {
         const real q = r_fma(t[r], keep, spread) * w;
         peak[r] = r_where(label[r] == class, q, peak[r]);
-        add_carrying(&mass[r], &mass_carry[CARRY_ROWS > 1 ? r : 0], (double)q);
-        add_carrying(&drop[r], &drop_carry[CARRY_ROWS > 1 ? r : 0], (double)r_times(q, max[r] - x[r]));
+        add_carrying(&mass[r], &mass_carry[CARRY_ROWS == MAX_ROWS ? r : 0], (double)q);
+        add_carrying(&drop[r], &drop_carry[CARRY_ROWS == MAX_ROWS ? r : 0], (double)r_times(q, max[r] - x[r]));
     }
 }
 
@@ -180,7 +182,8 @@ static int keeps_columns(const fl_row_job *job) {
 }
 
 /* Load the classes from `first` on, and raise the largest logits by theirs. Columns are copied where they are read in
- * place: several pages apart, they would drive each other out of the caches. */
+ * place: several pages apart, they would drive each other out of the caches. What follows them is asked for meanwhile:
+ * a processor foresees no runs that short. */
 static void raise_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
                          struct row_scratch *s) {
     struct row_state *st = &s->state;
@@ -191,7 +194,10 @@ static void raise_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t clas
         real *own = s->in.columns[c];
         const real *x = load_column(job, first + c, start, n, own);
         s->column[c] = own;
-        if (x != own) memcpy(own, x, (size_t)lanes * sizeof(real));
+        if (x != own) {
+            memcpy(own, x, (size_t)lanes * sizeof(real));
+            for (ptrdiff_t r = 0; r < lanes; r += LINE) __builtin_prefetch(x + lanes + r, 0, 2);
+        }
         if (job->target.data)
             column_max(higher, own, lanes);
         else

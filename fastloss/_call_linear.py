@@ -32,7 +32,7 @@ from ._call import (
 from ._call_rows import as_class_weight, bad_label
 
 ROWS = 2048  # of a tile: enough for BLAS to be as fast as on the whole product
-TILE_BYTES = 32 * 2**20
+TILE_BYTES = 16 * 2**20
 LANES = 16
 LEFT_OUT = -2
 
