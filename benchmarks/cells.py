@@ -41,6 +41,8 @@ CASES = {
     "gamma_nll": "gamma",
     "tweedie_nll": "tweedie",
     "cross_entropy": "ce",
+    "multi_margin": "multi-margin",
+    "multilabel_margin": "multilabel-margin",
 }
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
 BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
@@ -48,6 +50,7 @@ REGRESSION = ("smooth_l1", "rmse", "log_cosh", "quantile", "mape", "smape", "msl
 COUNTS = ("poisson_nll", "kl_div", "gamma_nll", "tweedie_nll")
 TOKENS = ("token_log_probs", "logsumexp", "entropy", "topk_log_probs", "kl_div_logits")
 TOP_K = 10
+ONE_OPERAND = ("cross_entropy", "multi_margin", "multilabel_margin")
 THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
 SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
 SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
@@ -57,8 +60,8 @@ SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 class Cell:
     """One loss of inputs of one shape and dtype.
 
-    `shape` is that of `input`, `group` the class of its size, `labels` how long CTC's targets are; a linear loss has
-    the shape (rows, features, classes).
+    `shape` is that of `input`, `group` the class of its size, `labels` how long CTC's targets are, and how many classes
+    of a row are positive; a linear loss has the shape (rows, features, classes).
     """
 
     name: str
@@ -88,7 +91,7 @@ class Cell:
     @property
     def streams(self) -> int:
         """Floating-point operands of the size of `input` that a call reads."""
-        return 1 if self.loss == "cross_entropy" or self.is_ctc else 3 if self.loss in THREE_OPERANDS else 2
+        return 1 if self.loss in ONE_OPERAND or self.is_ctc else 3 if self.loss in THREE_OPERANDS else 2
 
     @property
     def gradients(self) -> int:
@@ -100,6 +103,8 @@ class Cell:
             return _ctc_operands(self)
         if self.is_tokens:
             return _token_operands(self)
+        if self.loss == "multilabel_margin":
+            return _label_lists(self)
         return self.case.operands(self.shape, self.dtype)
 
     @property
@@ -162,6 +167,17 @@ def _token_operands(cell: Cell) -> dict[str, Any]:
     return {"logits": draw(cell.shape), **second, **(labels if cell.loss == "token_log_probs" else {})}
 
 
+def _label_lists(cell: Cell) -> dict[str, Any]:
+    """Normal scores and lists of so many different positives, in the shape that PyTorch wants: -1 behind the end."""
+    import numpy as np
+
+    rng = np.random.default_rng(cell.shape)
+    x = rng.standard_normal(cell.shape).astype(cell.dtype)
+    target = np.full(cell.shape, -1)
+    target[:, : cell.labels] = np.argsort(rng.random(cell.shape), axis=1)[:, : cell.labels]
+    return {"input": x, "target": target}
+
+
 def _elementwise(size: str, group: str, dtype: str = "float32", losses: tuple[str, ...] = ELEMENTWISE) -> list[Cell]:
     suffix = "" if dtype == "float32" else " " + dtype
     return [Cell(f"{loss} {size}{suffix}", loss, (SIZES[size],), dtype, group) for loss in losses]
@@ -206,6 +222,11 @@ TOKEN_CELLS = [
     *(_rows(shape, "linear", loss="linear_cross_entropy") for shape in ((2048, 1024, 50257), (256, 256, 8000))),
 ]
 
+MARGINS = [
+    _rows((1024, 1000), "in-cache", loss="multi_margin"),
+    Cell("multilabel_margin 1024x1000", "multilabel_margin", (1024, 1000), "float32", "in-cache", labels=20),
+]
+
 CELLS = [
     *_elementwise("100", "small"),
     _rows((32, 10), "small"),
@@ -222,21 +243,32 @@ CELLS = [
     *(cell for size, group in SIZE_GROUPS.items() for cell in _elementwise(size, group, losses=REGRESSION + COUNTS)),
     *CTC,
     *TOKEN_CELLS,
+    *MARGINS,
 ]
 
 
 @dataclass(frozen=True)
 class Floor:
-    """What a cell must reach: a paired median ratio to a peer at 2 threads, or microseconds at most. A group's name in
-    place of a cell's asks for the group's geometric mean.
+    """What a cell must reach: a paired median ratio to a peer at 2 threads, microseconds at most, or a share of the
+    speed at which C reads the same arrays. A group's name in place of a cell's asks for the group's geometric mean.
     """
 
     cell: str
     mode: str
     ratio: float | None = None
     microseconds: float | None = None
+    share_of_read: float | None = None
     peer: str = "torch"
 
+
+SOFTMAX_FLOORS = (
+    ("1024x1000", 1.6, 2.5),
+    ("512x50257", 3.5, 4.0),
+    ("100000x10", 10.0, 6.0),
+    ("8x21x128x128", 3.0, 3.0),
+)
+NO_LOSS = 0.97  # a paired median below is a loss
+PRODUCT = "bare product"  # NumPy's product of a linear loss's operands, into an array that exists: the loss's own limit
 
 FLOORS = [
     *(Floor(f"{loss} {size}", "forward", 4.0) for loss in ("mse", "huber") for size in ("10k", "1M")),
@@ -250,10 +282,20 @@ FLOORS = [
         for size in SIZES
         for mode in ("forward", "gradient")
     ),
-    Floor("cross_entropy 1024x1000", "forward", 1.3),
-    Floor("cross_entropy 512x50257", "forward", 2.5),
-    Floor("cross_entropy 100000x10", "forward", 6.0),
-    Floor("cross_entropy 100000x10", "gradient", 2.0),
+    *(
+        floor
+        for shape, forward, gradient in SOFTMAX_FLOORS
+        for floor in (
+            Floor(f"cross_entropy {shape}", "forward", forward),
+            Floor(f"cross_entropy {shape}", "gradient", gradient),
+            *(Floor(f"cross_entropy {shape}", mode, NO_LOSS, peer="jax") for mode in ("forward", "gradient")),
+        )
+    ),
+    Floor("cross_entropy 512x50257", "forward", share_of_read=0.8),
+    Floor("cross_entropy 32x10", "forward", microseconds=1.6),
+    Floor("multi_margin 1024x1000", "forward", 25.0),
+    Floor("multilabel_margin 1024x1000", "forward", 50.0),
+    Floor("linear_cross_entropy 2048x1024x50257", "forward", 1 / 1.15, peer=PRODUCT),
     *(Floor(f"{loss} 100", "forward", microseconds=1.5) for loss in ELEMENTWISE),
     Floor("ctc-log-probs", "forward", 12.0),
     Floor("ctc-log-probs", "gradient", 14.0),

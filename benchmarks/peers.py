@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import peers_counts
 import peers_ctc
+import peers_margin
 import peers_tokens
 from cells import Cell
 
@@ -44,6 +45,7 @@ FUNCTIONS = {  # torch.nn.functional's names, and so ours
     "focal": "sigmoid_focal_loss",
     "cross_entropy": "cross_entropy",
     **peers_counts.FUNCTIONS,
+    **peers_margin.FUNCTIONS,
 }
 
 
@@ -139,6 +141,8 @@ class Jax:
         if cell.is_tokens:
             return peers_tokens.jax_calls(jax, cell, operands)
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
+        if cell.loss == "multilabel_margin":
+            args[1] = args[1][:, : cell.labels]
         function = self.functions[cell.loss]
         value = jax.jit(function)
         both = jax.jit(jax.value_and_grad(function, argnums=PLACES.get(cell.loss, (0,))))
@@ -189,6 +193,7 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
         "focal": focal,
         "cross_entropy": cross_entropy,
         **peers_counts.jax_functions(jax),
+        **peers_margin.jax_functions(jax),
     }
 
 
@@ -352,6 +357,7 @@ NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "focal": (_np_focal, _np_focal_grad),
     "cross_entropy": (_np_cross_entropy, _np_cross_entropy_grad),
     **peers_counts.NUMPY,
+    **peers_margin.NUMPY,
 }
 
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cells import FLOORS, GROUPS
+from cells import FLOORS, GROUPS, NO_LOSS
 
 MODES = ("forward", "gradient")
 TITLES = {
@@ -21,7 +21,6 @@ TITLES = {
     "linear": "losses on a matrix product",
 }
 BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
-LOST = 0.97  # a paired median below this, with both quartiles below 1, is a loss
 README_CELLS = (
     "mse 100",
     "cross_entropy 32x10",
@@ -68,7 +67,7 @@ def losses(cells: list[dict[str, Any]], peers: list[str]) -> list[dict[str, Any]
         for mode in MODES:
             for peer in peers:
                 found = cell["modes"].get(mode, {}).get(peer, {}).get("ratio")
-                if found and found["median"] < LOST and found["high"] < 1:
+                if found and found["median"] < NO_LOSS and found["high"] < 1:
                     lost.append({"cell": cell["name"], "mode": mode, "peer": peer, "ratio": found})
     return lost
 
@@ -86,14 +85,19 @@ def floors(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
             measured: float | None = means.get(floor.cell, {}).get(floor.mode, {}).get(floor.peer)
         elif floor.microseconds is not None:
             measured = cell["modes"][floor.mode]["fastloss"]["us"]["median"]
+        elif floor.share_of_read is not None:
+            measured = cell["modes"][floor.mode].get("share_of_read")
         else:
             measured = ratio(cell, floor.mode, floor.peer)
         if floor.microseconds is not None:
             passed = measured is not None and measured <= floor.microseconds
             asked = f"<= {floor.microseconds} us"
         else:
-            passed = measured is not None and floor.ratio is not None and measured >= floor.ratio
-            asked = f">= {floor.ratio}x {floor.peer}"
+            least = floor.ratio or floor.share_of_read
+            passed = measured is not None and least is not None and measured >= least
+            asked = (
+                f">= {floor.share_of_read:.0%} of C read" if floor.share_of_read else f">= {least:.3g}x {floor.peer}"
+            )
         if measured is not None:
             found.append(
                 {"cell": floor.cell, "mode": floor.mode, "asked": asked, "measured": measured, "passed": passed}

@@ -107,6 +107,7 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 def measure_cell(cell: Any, ours: Any, peers: list[Any], read: Any, budget: float, rounds: int) -> dict[str, Any]:
     """All modes of all contestants on one cell."""
     import measure
+    import peers_tokens
     from peers import check_agreement
 
     operands = cell.operands()
@@ -117,6 +118,8 @@ def measure_cell(cell: Any, ours: Any, peers: list[Any], read: Any, budget: floa
             expected = ours.compared(cell, operands, peer.name, mode, calls[mode])
             check_agreement(f"{peer.name} ({mode})", cell, call(), expected())
             contestants[mode, peer.name] = call
+    if cell.group == "linear":
+        contestants["forward", cells.PRODUCT] = peers_tokens.bare_product(operands)
     times, disturbed = measure.measure(contestants, budget, rounds)
     modes: dict[str, Any] = {}
     for (mode, name), seconds in times.items():

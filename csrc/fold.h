@@ -83,6 +83,13 @@ static void raise_fold(struct fold *f, real higher) {
     f->ones = 0;
 }
 
+/* The same as tile_exp of any x: +inf gives +inf. */
+static void tile_exp_open(real *restrict e, const real *restrict x, ptrdiff_t n, real max) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp(x[i] - max);
+}
+
 /* Add x[n], whole lanes, to a fold; e and one are scratch, product too or NULL if the moment is not asked for. Returns
  * the largest of x. */
 static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real *one, real *product) {
@@ -91,7 +98,9 @@ static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real 
     if (product) {
         tile_exp_product(e, product, x, n, f->max);
         f->moment += tile_sum(product, n);
-    } else
+    } else if (largest > f->max)
+        tile_exp_open(e, x, n, f->max);
+    else
         tile_exp(e, x, n, f->max, 1);
     double sum = tile_sum(e, n);
     if (r_exp(higher - f->max) == 1) { /* the tile has a 1: beside as much else it may simply be subtracted */

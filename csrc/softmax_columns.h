@@ -6,6 +6,8 @@
 
 #include "softmax_state.h"
 
+enum { LINE = 64 / sizeof(real) }; /* reals in a cache line */
+
 static void column_max(real *restrict max, const real *restrict x, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
@@ -31,7 +33,7 @@ static void column_join(struct row_state *st, const real *restrict higher, ptrdi
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++)
-        others[r] += (double)r_exp(r_where(higher[r] > max[r], target_logit[r] - max[r], -R_INFINITY));
+        others[r] += (double)r_exp_raised(r_where(higher[r] > max[r], target_logit[r] - max[r], -R_INFINITY));
 }
 
 /* Put the sums in terms of a larger logit than those of the tiles before. */
@@ -57,9 +59,10 @@ static void column_drop_further(struct row_state *st, const real *restrict highe
         drop[r] += double_times(mass[r], (double)higher[r] - (double)max[r]);
 }
 
-/* Two classes at a time: c and c + 1. */
-static void column_sum(struct row_state *st, const real *restrict x0, const real *restrict x1, ptrdiff_t c,
-                       ptrdiff_t n) {
+/* Two classes at a time: c and c + 1; `others` is raised like r_exp_raised until the block is complete. What is kept of
+ * their exponentials goes to e0 and e1, which may be x0 and x1. */
+FL_INLINE void column_sum_pair(struct row_state *st, const real *x0, const real *x1, real *e0, real *e1, ptrdiff_t c,
+                               ptrdiff_t n, int keep) {
     const real *restrict max = st->max;
     real *restrict target_logit = st->target_logit;
     double *restrict others = st->others, *restrict carry = st->carry;
@@ -68,11 +71,20 @@ static void column_sum(struct row_state *st, const real *restrict x0, const real
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        const real e0 = r_exp(x0[r] - max[r]), e1 = r_exp(x1[r] - max[r]);
-        const real e = r_where(label[r] != class0, e0, 0) + r_where(label[r] != class1, e1, 0);
+        const real a = x0[r], b = x1[r], exp_a = r_exp_raised(a - max[r]), exp_b = r_exp_raised(b - max[r]);
+        const real e = r_where(label[r] != class0, exp_a, 0) + r_where(label[r] != class1, exp_b, 0);
         add_carrying(&others[r], &carry[r], (double)e);
-        target_logit[r] = r_where(label[r] == class0, x0[r], r_where(label[r] == class1, x1[r], target_logit[r]));
+        target_logit[r] = r_where(label[r] == class0, a, r_where(label[r] == class1, b, target_logit[r]));
+        if (keep) e0[r] = exp_a, e1[r] = exp_b;
     }
+}
+
+static void column_sum(struct row_state *st, const real *x0, const real *x1, ptrdiff_t c, ptrdiff_t n) {
+    column_sum_pair(st, x0, x1, NULL, NULL, c, n, 0);
+}
+
+static void column_sum_keep(struct row_state *st, real *x0, real *x1, ptrdiff_t c, ptrdiff_t n) {
+    column_sum_pair(st, x0, x1, x0, x1, c, n, 1);
 }
 
 /* Mass of class c, of weight w, where t is the targets' probability of it. */
@@ -90,8 +102,8 @@ static void column_mass(struct row_state *st, const real *restrict x, const real
     for (ptrdiff_t r = 0; r < n; r++) {
         const real q = r_fma(t[r], keep, spread) * w;
         peak[r] = r_where(label[r] == class, q, peak[r]);
-        add_carrying(&mass[r], &mass_carry[CARRY_ROWS > 1 ? r : 0], (double)q);
-        add_carrying(&drop[r], &drop_carry[CARRY_ROWS > 1 ? r : 0], (double)r_times(q, max[r] - x[r]));
+        add_carrying(&mass[r], &mass_carry[CARRY_ROWS == MAX_ROWS ? r : 0], (double)q);
+        add_carrying(&drop[r], &drop_carry[CARRY_ROWS == MAX_ROWS ? r : 0], (double)r_times(q, max[r] - x[r]));
     }
 }
 
@@ -103,7 +115,21 @@ static void column_gradient(const struct row_state *st, real *restrict g, const 
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        const real other = r_exp(x[r] - max[r]) * inverse[r];
+        const real other = r_exp_raised(x[r] - max[r]) * V_LOWER * inverse[r];
+        g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
+    }
+}
+
+/* The same from exponentials that were kept. */
+static void column_kept_gradient(const struct row_state *st, real *restrict g, const real *restrict e, ptrdiff_t c,
+                                 ptrdiff_t n) {
+    const real *restrict inverse = st->inverse, *restrict at_target = st->at_target;
+    const ireal *restrict label = st->label;
+    const ireal class = (ireal)c;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const real other = e[r] * V_LOWER * inverse[r];
         g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
     }
 }
@@ -120,7 +146,7 @@ static void column_mass_gradient(const struct row_state *st, real *restrict g, c
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
         const real q = r_fma(t[r], keep, spread) * w;
-        const real other = r_fma(r_exp(x[r] - max[r]), inverse[r], -(factor[r] * q));
+        const real other = r_fma(r_exp_raised(x[r] - max[r]) * V_LOWER, inverse[r], -(factor[r] * q));
         g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
     }
 }
@@ -150,7 +176,14 @@ static void clear_columns(struct row_state *st, ptrdiff_t lanes) {
     for (ptrdiff_t r = 0; r < CARRY_ROWS; r++) st->mass_carry[r] = st->drop_carry[r] = 0;
 }
 
-/* Load the classes from `first` on, and raise the largest logits by theirs. */
+/* Whether the exponentials of a block take the place of its logits, for the gradient. */
+static int keeps_columns(const fl_row_job *job) {
+    return job->want & FL_GRAD && job->classes <= COLUMN_CLASSES && !has_mass(job);
+}
+
+/* Load the classes from `first` on, and raise the largest logits by theirs. Columns are copied where they are read in
+ * place: several pages apart, they would drive each other out of the caches. What follows them is asked for meanwhile:
+ * a processor foresees no runs that short. */
 static void raise_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
                          struct row_scratch *s) {
     struct row_state *st = &s->state;
@@ -158,11 +191,17 @@ static void raise_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t clas
     real *higher = s->out;
     memcpy(higher, st->max, (size_t)lanes * sizeof(real));
     for (ptrdiff_t c = 0; c < classes; c++) {
-        const real *x = s->column[c] = load_column(job, first + c, start, n, s->in.columns[c]);
+        real *own = s->in.columns[c];
+        const real *x = load_column(job, first + c, start, n, own);
+        s->column[c] = own;
+        if (x != own) {
+            memcpy(own, x, (size_t)lanes * sizeof(real));
+            for (ptrdiff_t r = 0; r < lanes; r += LINE) __builtin_prefetch(x + lanes + r, 0, 2);
+        }
         if (job->target.data)
-            column_max(higher, x, lanes);
+            column_max(higher, own, lanes);
         else
-            column_label(higher, st->label, x, first + c, lanes);
+            column_label(higher, st->label, own, first + c, lanes);
     }
     if (first) {
         if (!job->target.data) column_join(st, higher, lanes);
@@ -176,19 +215,24 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     struct row_state *st = &s->state;
     const real **x = s->column;
     const ptrdiff_t lanes = whole_lanes(n);
+    const int keep = keeps_columns(job);
     clear_columns(st, lanes);
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
         raise_columns(job, first, classes, start, n, s);
         tile_fill(s->out, -R_INFINITY, lanes); /* partner of an odd last class */
         x[classes] = s->out;
-        for (ptrdiff_t c = 0; c < classes; c += 2) column_sum(st, x[c], x[c + 1], first + c, lanes);
+        for (ptrdiff_t c = 0; c < classes; c += 2)
+            if (keep)
+                column_sum_keep(st, s->in.columns[c], c + 1 < classes ? s->in.columns[c + 1] : s->out, first + c, lanes);
+            else
+                column_sum(st, x[c], x[c + 1], first + c, lanes);
         for (ptrdiff_t c = 0; has_mass(job) && c < classes; c++)
             column_mass(st, x[c], load_shares(job, first + c, start, n, s->out), shares_of(job),
                         class_weight_of(job, first + c), first + c, lanes);
     }
+    for (ptrdiff_t r = 0; r < lanes; r++) st->others[r] = (st->others[r] + st->carry[r]) * (double)V_LOWER;
     for (ptrdiff_t r = 0; sizeof(real) == sizeof(double) && r < lanes; r++) {
-        st->others[r] += st->carry[r];
         st->mass[r] += st->mass_carry[r];
         st->drop[r] += st->drop_carry[r];
     }
@@ -204,6 +248,8 @@ static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n
         if (has_mass(job))
             column_mass_gradient(&s->state, g, x, load_shares(job, c, start, n, t), shares_of(job),
                                  class_weight_of(job, c), c, lanes);
+        else if (keeps_columns(job))
+            column_kept_gradient(&s->state, g, x, c, lanes);
         else
             column_gradient(&s->state, g, x, c, lanes);
         if (!to) store_column(job, c, start, n, g);

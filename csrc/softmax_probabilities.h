@@ -48,7 +48,7 @@ static void column_cost(struct row_state *st, const real *restrict x, const real
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++)
-        add_carrying(&drop[r], &carry[CARRY_ROWS > 1 ? r : 0],
+        add_carrying(&drop[r], &carry[CARRY_ROWS == MAX_ROWS ? r : 0],
                      (double)r_times(r_fma(t[r], keep, spread) * w, -r_log(x[r])));
 }
 

@@ -10,36 +10,75 @@
 static real tile_max(const real *restrict x, ptrdiff_t n) {
     real lane[2 * FL_LANES];
     for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = -R_MAX;
-    ptrdiff_t i = 0;
-    for (; i + 2 * FL_LANES <= n; i += 2 * FL_LANES)
+    if (n < 2 * FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] = x[l] > lane[l] ? x[l] : lane[l];
+    for (ptrdiff_t i = 0; i + 2 * FL_LANES <= n; i += 2 * FL_LANES)
         for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    for (; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    for (int half = FL_LANES; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
-    return lane[0];
+    if (n > 2 * FL_LANES) { /* the last ones, some of them once more */
+        const real *last = x + n - 2 * FL_LANES;
+        for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = last[l] > lane[l] ? last[l] : lane[l];
+    }
+    for (int l = 0; l < FL_LANES; l++) lane[l] = lane[l + FL_LANES] > lane[l] ? lane[l + FL_LANES] : lane[l];
+    return fold_max(lane);
+}
+
+/* e = exp(x - max), raised as r_exp_raised does; max is no less than any x. */
+static void tile_exp_raised(real *restrict e, const real *restrict x, ptrdiff_t n, real max) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp_raised(x[i] - max);
 }
 
 /* y = exp(x - max) * factor */
 static void tile_exp(real *restrict y, const real *restrict x, ptrdiff_t n, real max, real factor) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp(x[i] - max) * factor;
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp_raised(x[i] - max) * V_LOWER * factor;
 }
 
-/* y = x * factor */
-static void tile_times(real *restrict y, const real *restrict x, ptrdiff_t n, real factor) {
+/* y = e * factor, e raised */
+static void tile_lower(real *restrict y, const real *restrict e, ptrdiff_t n, real factor) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] * factor;
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = e[i] * V_LOWER * factor;
 }
 
-/* g = inverse e - factor q */
+/* What one pass finds in a tile: the raised sum of exp(x - max), lanes added as in tile_sum, and whether an x may exceed
+ * max: then the sum says nothing. */
+struct pass {
+    double sum;
+    int exceeded;
+};
+
+/* Some of max - x has a sign where an x exceeds max, and perhaps at NaN: cheaper to find than the largest x. */
+static struct pass tile_exp_sum(const real *restrict x, ptrdiff_t n, real max) {
+    ireal sign[FL_LANES] = {0};
+    double lane[FL_LANES] = {0};
+    ptrdiff_t i = 0;
+    for (; i + 4 * FL_LANES <= n; i += 4 * FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) {
+            const real a = max - x[i + l], b = max - x[i + l + FL_LANES];
+            const real c = max - x[i + l + 2 * FL_LANES], d = max - x[i + l + 3 * FL_LANES];
+            const real e = r_exp_raised(-a) + r_exp_raised(-b);
+            lane[l] += (double)(e + (r_exp_raised(-c) + r_exp_raised(-d)));
+            sign[l] |= r_bits(a) | r_bits(b) | r_bits(c) | r_bits(d);
+        }
+    for (; i < n; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) {
+            const real a = max - x[i + l];
+            lane[l] += (double)r_exp_raised(-a);
+            sign[l] |= r_bits(a);
+        }
+    for (int l = 1; l < FL_LANES; l++) sign[0] |= sign[l];
+    return (struct pass){fold_lanes(lane), sign[0] < 0};
+}
+
+/* g = inverse e - factor q, e raised */
 static void tile_less_mass(real *restrict g, const real *restrict e, const real *restrict q, ptrdiff_t n, real inverse,
                            real factor) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) g[i] = r_fma(e[i], inverse, -(factor * q[i]));
+    for (ptrdiff_t i = 0; i < n; i++) g[i] = r_fma(e[i] * V_LOWER, inverse, -(factor * q[i]));
 }
 
 /* Index of `value`, which stands in x[n]. */
@@ -54,18 +93,29 @@ static ptrdiff_t find(const real *x, ptrdiff_t n, real value) {
     return i;
 }
 
+/* Whether an operand holds reals as they are. */
+static int is_native(const fl_operand *op) {
+    return op->dtype == (sizeof(real) == 4 ? FL_FLOAT32 : FL_FLOAT64) && !op->swapped;
+}
+
 /* n classes of one row as whole lanes, padded with -inf. */
 static const real *load_row(const fl_row_job *job, const char *row, ptrdiff_t n, real *scratch) {
-    const real *x = fl_load_run(&kernels, &job->logits, row, job->class_stride, n, scratch);
-    for (ptrdiff_t c = n; c % FL_LANES; c++) scratch[c] = -R_INFINITY;
-    return x;
+    const ptrdiff_t last = whole_lanes(n) - FL_LANES;
+    if (n == last + FL_LANES || job->class_stride != sizeof(real) || !is_native(&job->logits)) {
+        const real *x = fl_load_run(&kernels, &job->logits, row, job->class_stride, n, scratch);
+        for (ptrdiff_t c = n; c % FL_LANES; c++) scratch[c] = -R_INFINITY;
+        return x;
+    }
+    for (int l = 0; l < FL_LANES; l++) scratch[last + l] = -R_INFINITY;
+    memcpy(scratch, row, (size_t)n * sizeof(real));
+    return scratch;
 }
 
 static ptrdiff_t left_for_tile(const fl_row_job *job, ptrdiff_t c) {
     return job->classes - c < FL_TILE ? job->classes - c : FL_TILE;
 }
 
-/* Where row r's exponentials are kept until the block's factors are known, or NULL: they are computed again. */
+/* Where row r's exponentials are kept, raised, until the block's factors are known; NULL: they are computed again. */
 static real *kept_row(const fl_row_job *job, ptrdiff_t r, struct row_scratch *s) {
     const ptrdiff_t lanes = whole_lanes(job->classes);
     return row_block(job) * lanes <= KEPT ? s->in.kept + r * lanes : NULL;
@@ -83,6 +133,15 @@ static void raise_max(const fl_row_job *job, ptrdiff_t r, ptrdiff_t c, ptrdiff_t
         if (st->mass[r] != 0) st->drop[r] += st->mass[r] * ((double)higher - (double)max);
     }
     if (!job->target.data) st->label[r] = (ireal)(c + find(x, n, higher));
+}
+
+/* The same if there is one: whether there was. */
+static int raise_to_tile(const fl_row_job *job, ptrdiff_t r, ptrdiff_t c, ptrdiff_t n, const real *x,
+                         struct row_state *st) {
+    const real higher = tile_max(x, whole_lanes(n));
+    if (!(higher > st->max[r])) return 0;
+    raise_max(job, r, c, n, x, higher, st);
+    return 1;
 }
 
 /* The largest logit of a row of several tiles that are kept, in a pass of its own: kept exponentials share one. */
@@ -110,7 +169,24 @@ static void reduce_mass(const fl_row_job *job, const char *t, ptrdiff_t r, ptrdi
     st->drop[r] += tile_sum(s->out, lanes);
 }
 
-/* Fill the state of row r in one pass over its classes with a running maximum, or in two if it is kept in several tiles. */
+/* One pass over x[n], classes c... of row r, whose label, if it is among them, is left out of the sum. */
+static struct pass pass_others(ptrdiff_t r, ptrdiff_t c, ptrdiff_t n, const real *x, struct row_scratch *s) {
+    const struct row_state *st = &s->state;
+    const ptrdiff_t label = st->label[r] - c, lanes = whole_lanes(n);
+    if (label < 0 || label >= n) return tile_exp_sum(x, lanes, st->max[r]);
+    real *own = s->in.row;
+    if (x != own) memcpy(own, x, (size_t)lanes * sizeof(real));
+    const real at_label = own[label];
+    own[label] = -R_INFINITY;
+    struct pass found = tile_exp_sum(own, lanes, st->max[r]);
+    own[label] = at_label;
+    found.exceeded |= at_label > st->max[r];
+    return found;
+}
+
+/* Fill the state of row r. The first tile of classes is read for its largest logit first; the others are summed with the
+ * largest so far, and again if they held a larger one. A row that is kept for its gradient in several tiles has its
+ * largest logit looked for in a pass of its own. */
 static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct row_scratch *s) {
     struct row_state *st = &s->state;
     const char *row = position(&job->logits, p), *t = distribution_at(job, p);
@@ -120,16 +196,19 @@ static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct r
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
         const ptrdiff_t n = left_for_tile(job, c), lanes = whole_lanes(n);
         const real *x = load_row(job, row + c * job->class_stride, n, s->in.row);
-        const real higher = known ? st->max[r] : tile_max(x, lanes);
-        if (higher > st->max[r]) raise_max(job, r, c, n, x, higher, st);
-        const ptrdiff_t label = st->label[r] - c;
-        real *e = kept ? kept + c : s->out;
-        tile_exp(e, x, lanes, st->max[r], 1);
-        if (label >= 0 && label < n) {
-            st->target_logit[r] = x[label];
-            e[label] = 0;
+        if (c == 0 && !known) raise_to_tile(job, r, c, n, x, st);
+        if (kept && job->want & FL_GRAD) {
+            const ptrdiff_t label = st->label[r] - c;
+            tile_exp_raised(kept + c, x, lanes, st->max[r]);
+            if (label >= 0 && label < n) kept[c + label] = 0;
+            st->others[r] += tile_sum(kept + c, lanes) * (double)V_LOWER;
+        } else {
+            struct pass found = pass_others(r, c, n, x, s);
+            if (found.exceeded && raise_to_tile(job, r, c, n, x, st)) found = pass_others(r, c, n, x, s);
+            st->others[r] += found.sum * (double)V_LOWER;
         }
-        st->others[r] += tile_sum(e, lanes);
+        const ptrdiff_t label = st->label[r] - c;
+        if (label >= 0 && label < n) st->target_logit[r] = x[label];
         if (has_mass(job)) reduce_mass(job, t, r, c, n, x, label, s);
     }
 }
@@ -151,7 +230,7 @@ static void gradient_tile(const fl_row_job *job, const char *row, const char *t,
     const ptrdiff_t lanes = whole_lanes(n);
     const real *kept = kept_row(job, r, s);
     if (kept && !has_mass(job)) {
-        tile_times(g, kept + c, lanes, st->inverse[r]);
+        tile_lower(g, kept + c, lanes, st->inverse[r]);
         return;
     }
     const real *x = kept ? NULL : load_row(job, row + c * job->class_stride, n, s->in.row);
@@ -159,7 +238,7 @@ static void gradient_tile(const fl_row_job *job, const char *row, const char *t,
         tile_exp(g, x, lanes, st->max[r], st->inverse[r]);
         return;
     }
-    if (!kept) tile_exp(s->in.kept, x, lanes, st->max[r], 1);
+    if (!kept) tile_exp_raised(s->in.kept, x, lanes, st->max[r]);
     const real *q = load_mass(job, t, c, n, s);
     tile_less_mass(g, kept ? kept + c : s->in.kept, q, lanes, st->inverse[r], st->factor[r]);
 }

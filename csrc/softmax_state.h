@@ -17,9 +17,9 @@
 enum {
     MAX_ROWS = FL_TILE / 4, /* positions per block at most */
     COLUMN_CLASSES = 32,    /* classes per tile of columns */
-    ROW_CLASSES = 64,       /* longer rows are done one by one */
+    ROW_CLASSES = 40,       /* longer rows are done one by one: shorter ones cost more than their exponentials */
     KEPT = COLUMN_CLASSES * MAX_ROWS - 2 * FL_TILE,
-    CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : 1 /* floats carry nothing */
+    CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : 8 /* floats carry nothing; what follows stays aligned */
 };
 
 /* State of a block's rows, whole lanes. */
@@ -81,9 +81,19 @@ static void load_labels(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, str
         const real *mask = fl_load(&kernels, &job->mask, start, n, s->in.mask);
         for (ptrdiff_t r = 0; r < n; r++) st->label[r] = mask[r] == 0 ? -1 : st->label[r];
     }
-    for (ptrdiff_t r = 0; r < n; r++) {
+    int bad = 0;
+    for (ptrdiff_t r = 0; r < n; r++) bad |= st->label[r] == -2;
+    for (ptrdiff_t r = 0; bad && r < n; r++)
         if (st->label[r] == -2 && out->bad < 0) out->bad = start + r, out->bad_operand = 1;
-        st->weight[r] = st->label[r] < 0 ? 0 : class_weight ? class_weight[st->label[r]] : 1;
+    ptrdiff_t counted = 0;
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const int counts = st->label[r] >= 0;
+        st->weight[r] = (real)counts;
+        counted += counts;
+    }
+    if (!class_weight) out->weight += (double)counted;
+    for (ptrdiff_t r = 0; class_weight && r < n; r++) {
+        if (st->label[r] >= 0) st->weight[r] = class_weight[st->label[r]];
         out->weight += (double)st->weight[r];
     }
     for (ptrdiff_t r = n; r % FL_LANES; r++) st->label[r] = -1, st->weight[r] = 0;

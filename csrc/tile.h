@@ -25,6 +25,14 @@ FL_INLINE double fold_lanes(double *lane) {
     return lane[0] + lane[1];
 }
 
+/* The same of a maximum. */
+FL_INLINE real fold_max(real *lane) {
+    for (int l = 0; l < 8; l++) lane[l] = lane[l + 8] > lane[l] ? lane[l + 8] : lane[l];
+    for (int l = 0; l < 4; l++) lane[l] = lane[l + 4] > lane[l] ? lane[l + 4] : lane[l];
+    for (int l = 0; l < 2; l++) lane[l] = lane[l + 2] > lane[l] ? lane[l + 2] : lane[l];
+    return lane[1] > lane[0] ? lane[1] : lane[0];
+}
+
 /* v[n] onto the float64 lanes. */
 static void add_to_lanes(double *restrict lane, const real *restrict v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += FL_LANES)

@@ -30,6 +30,8 @@
 #define V_EXP_MAX R(89.0)   /* above: overflows */
 #define V_SQUARABLE R(0x1p-40) /* the square of its last place is a normal number */
 #define V_EXPM1_MIN R(-18.0)   /* below: rounds to -1 */
+#define V_RAISE 24          /* exp(V_EXP_MIN) times 2 to that is a normal number */
+#define V_LOWER R(0x1p-24)
 #define V_PARTS_MIN R(-174.6)  /* exp(x) = 2^n m with n from -252 to 253: half of n is the exponent of a normal number */
 #define V_PARTS_MAX R(175.3)
 #else
@@ -43,6 +45,8 @@
 #define V_EXP_MAX R(710.0)
 #define V_SQUARABLE R(0x1p-458)
 #define V_EXPM1_MIN R(-40.0)
+#define V_RAISE 53
+#define V_LOWER R(0x1p-53)
 #define V_PARTS_MIN R(-1416.6)
 #define V_PARTS_MAX R(1417.4)
 #endif
@@ -74,6 +78,15 @@ FL_INLINE real v_exp_tail(real r) {
 #endif
 }
 
+/* exp(r) on |r| <= ln(2) / 2. */
+FL_INLINE real v_exp_reduced(real r) {
+#ifdef V_FUSED
+    return r_fma(r_fma(v_exp_tail(r), r, R(1.0)), r, R(1.0));
+#else /* one operation more, but the products that round are smaller */
+    return (v_exp_tail(r) * (r * r) + r) + R(1.0);
+#endif
+}
+
 /* exp(x) = 2^n exp(r), n = round(x / ln 2) by adding a number so large that its last place is 1, r = x - n ln 2
  * with ln 2 in two parts. That number also carries twice the exponent bias, so that the low bits of the sum,
  * shifted to the exponent's place, are the two factors 2^floor(n/2) and 2^ceil(n/2): neither overflows, and only
@@ -89,14 +102,20 @@ FL_INLINE real r_exp(real x) {
     const ureal i = (ureal)r_bits(shifted);
     const ureal half = (i << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
     const ureal rest = (i << V_MANTISSA_BITS) - half;
-#ifdef V_FUSED
-    const real y = r_fma(r_fma(v_exp_tail(r), r, R(1.0)), r, R(1.0));
-#else /* one operation more, but the products that round are smaller */
-    const real y = (v_exp_tail(r) * (r * r) + r) + R(1.0);
-#endif
-    const real scaled = y * r_from_bits((ireal)half) * r_from_bits((ireal)rest);
+    const real scaled = v_exp_reduced(r) * r_from_bits((ireal)half) * r_from_bits((ireal)rest);
     const real bounded = x > V_EXP_MAX ? R_INFINITY : scaled;
     return x < V_EXP_MIN ? R(0.0) : bounded;
+}
+
+/* 2^V_RAISE exp(x) of x <= 0, a third cheaper: one factor 2^n will do, as nothing overflows and what would be subnormal is
+ * not. NaN stays. Times V_LOWER it has the bits of r_exp; sums of it may be lowered instead, and keep more digits. */
+FL_INLINE real r_exp_raised(real x) {
+    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)((V_ONE_BITS >> V_MANTISSA_BITS) + V_RAISE);
+    const real shifted = r_fma(x, V_LOG2E, magic);
+    const real n = shifted - magic;
+    const real r = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, x));
+    const real power = r_from_bits((ireal)((ureal)r_bits(shifted) << V_MANTISSA_BITS));
+    return x < V_EXP_MIN ? R(0.0) : v_exp_reduced(r) * power;
 }
 
 /* exp(x) in parts, for sums that cancel and products that would overflow on the way: (mantissa + low) half rest, where

@@ -3,8 +3,8 @@
 
 The product input @ linear_weight.T is never whole. Tiles of it come from NumPy's BLAS in one buffer, and while they are
 in cache a kernel folds them into the state of their rows (`csrc/linear.h`). For gradients they are computed once more,
-unless there is but one: all of a row must be known before its first gradient is. BLAS and the kernels take turns, each
-with threads of its own.
+unless there is but one: all of a row must be known before its first gradient is. BLAS and the kernel take turns;
+the kernel, a few per cent of the work, keeps to one thread, since OpenMP's others would stand in the way of BLAS.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ._call import (
 from ._call_rows import as_class_weight, bad_label
 
 ROWS = 2048  # of a tile: enough for BLAS to be as fast as on the whole product
-TILE_BYTES = 32 * 2**20
+TILE_BYTES = 16 * 2**20
 LANES = 16
 LEFT_OUT = -2
 

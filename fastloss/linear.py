@@ -62,7 +62,7 @@ def linear_cross_entropy(
 
     Notes
     -----
-    Tiles of the product come from NumPy's matrix multiplication, at most 32 MB at a time, and enter an online
+    Tiles of the product come from NumPy's matrix multiplication, at most 16 MB at a time, and enter an online
     log-sum-exp; gradients compute them a second time. Memory beyond inputs and gradients does not grow with N * V. The
     matrix products are in the working type: float64 if a floating operand is float64 or none is floating, else float32
     (float16 and bfloat16 are converted tile by tile); all other sums are float64. Results have equal bits on one

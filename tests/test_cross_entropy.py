@@ -197,6 +197,35 @@ def test_small_losses_keep_their_digits(dtype, classes):
 
 
 @each_dtype
+@pytest.mark.parametrize("classes", [40, 1030, 7000])
+@pytest.mark.parametrize("soft", [False, True])
+def test_larger_logits_further_on(dtype, classes, soft):
+    """Every tile holds a larger logit than those before, or the first one the largest, or all the same; then infinities
+    and nan of either sign behind the first tile."""
+    up = np.linspace(-300, 300, classes)
+    rows = np.stack([up, up[::-1], np.zeros(classes), np.where(up < 0, -np.inf, up), -(up**2) / 300])
+    target = np.array([classes - 1, 0, 5, classes - 2, classes // 2])
+    hot = np.eye(classes, dtype=dtype)[target] if soft else target
+    x = rows.astype(dtype)
+    value, grad = fl.cross_entropy(x, hot, reduction="none", return_grad=True)
+    assert bits(fl.cross_entropy(x, hot, reduction="none")) == bits(value)
+    wide = x.astype(np.float64)
+    e = np.exp(wide - wide.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-12
+    others = np.ones(x.shape, bool)
+    np.put_along_axis(others, target[:, None], False, 1)
+    expected = np.log1p(np.where(others, e, 0).sum(axis=1) / e[~others])
+    np.testing.assert_allclose(value, expected, rtol=tolerance)
+    rounded = 1 + 300 * np.finfo(dtype).eps / tolerance  # what differences of logits lose before they are exponents
+    np.testing.assert_allclose(grad[others], p[others], rtol=rounded * tolerance, atol=np.finfo(dtype).tiny)
+    for k, wrong in enumerate((np.nan, -np.nan, np.inf, np.nan, np.nan)):
+        x[k, classes - 7] = wrong
+    assert np.isnan(fl.cross_entropy(x, hot, reduction="none")).all()
+    assert np.isnan(fl.logsumexp(x)).tolist() == [True, True, False, True, True]
+
+
+@each_dtype
 @pytest.mark.parametrize("offset", [1e3, -1e3, 1e5, 3e30, -3e30])
 def test_large_logits_neither_overflow_nor_underflow(dtype, offset):
     x = np.full((2, 8), offset, dtype)

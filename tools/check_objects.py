@@ -36,6 +36,7 @@ SCALAR_ALLOWED = {
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_join": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
+    "baseline_64 column_sum_keep": "SSE2 has no comparison of 64-bit labels",
     "avx512_32 lanes_exact_highest": "what Clang's unrolled loop leaves: 16 doubles, once a frame",
     "avx512_64 lanes_exact_highest": "what Clang's unrolled loop leaves: 16 doubles, once a frame",
     **{
@@ -67,6 +68,7 @@ SCALAR_ALLOWED = {
             "column_label",
             "column_mass",
             "column_gradient",
+            "column_kept_gradient",
             "column_mass_gradient",
             "column_outside",
             "column_cost_slope",

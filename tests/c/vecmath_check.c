@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
+/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_exp_raised lowered, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
  *
- *     vecmath_check exp|exp_parts|expm1|log|log1p [step]
+ *     vecmath_check exp|exp_parts|exp_raised|expm1|log|log1p [step]
  *
  * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
  * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
@@ -50,7 +50,13 @@ static inline real r_exp_of_parts(real x) {
     const struct exp_parts e = r_exp_parts(x);
     return (e.mantissa + e.low) * e.half * e.rest;
 }
+/* Only of x <= 0 is it an exponential. */
+static inline real r_exp_of_raised(real x) {
+    const real open = r_exp(x), lowered = r_exp_raised(x) * V_LOWER;
+    return x > 0 ? open : lowered;
+}
 ARRAY_FUNCTION(exp)
+ARRAY_FUNCTION(exp_of_raised)
 ARRAY_FUNCTION(exp_of_parts)
 ARRAY_FUNCTION(expm1)
 ARRAY_FUNCTION(log)
@@ -103,7 +109,9 @@ typedef struct {
      COUNT(name##_ranges)}
 static const function functions[] = {
     FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, WIDE(exp), 0.8, 0.8, exp_specials,
-    COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)}, FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0)};
+    COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
+    {"exp_raised", array_exp_of_raised, WIDE(exp), 1.1, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
+    FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0)};
 
 /* 2^e, inside the range of `wide`. */
 static wide power_of_two(int e) {
@@ -211,6 +219,6 @@ int main(int argc, char **argv) {
     if ((argc == 2 || argc == 3) && *end == '\0' && step > 0)
         for (int i = 0; i < COUNT(functions); i++)
             if (strcmp(argv[1], functions[i].name) == 0) return check(&functions[i], step);
-    fprintf(stderr, "usage: vecmath_check exp|exp_parts|expm1|log|log1p [step]\n");
+    fprintf(stderr, "usage: vecmath_check exp|exp_parts|exp_raised|expm1|log|log1p [step]\n");
     return 2;
 }
