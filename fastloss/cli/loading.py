@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import os
+import stat
 import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -14,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import Member, keys_of
-from .losses import Loss
-from .parsing import flag
+from .losses import Loss, flag
 from .refusal import Refusal, reason
 
 TEXT_KEYS = ("transcripts", "text", "texts", "names")
@@ -44,12 +45,14 @@ class Inputs:
 def check_magic(path: str, magic: bytes, otherwise: str) -> None:
     """Refuse what is not a .npy or .npz file by its first bytes: NumPy's own message would be about pickles."""
     try:
+        kind = os.stat(path).st_mode  # before it is opened: a pipe without a writer would make us wait
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            what = "a pipe" if stat.S_ISFIFO(kind) else "a device or socket"
+            raise Refusal(f"{path} is {what}: expected a file, which can be read in any order")
         with open(path, "rb") as file:
-            start, pipe = file.read(6), not file.seekable()
+            start = file.read(6)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise Refusal(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if pipe:
-        raise Refusal(f"{path} is a pipe: expected a file, which can be read in any order")
     if not start.startswith(magic):
         hint = otherwise if start.startswith((NPY_MAGIC, NPZ_MAGIC)) else ""
         raise Refusal(f"{path} is not a {'.npy' if magic == NPY_MAGIC else '.npz'} file{hint}")
