@@ -19,6 +19,7 @@ BLUE, ORANGE, GREY = "#2a6f97", "#e07a1f", "#8a8f98"
 MOST_WORST = 12  # bars in the third panel
 MOST_POINTS = 2000  # of a curve
 LABEL_WIDTH = 32  # of a sample's text
+LARGEST_DRAWN = 1e300
 WIDE = 30.0  # largest over median loss from which on the axis is logarithmic
 
 
@@ -54,7 +55,7 @@ def draw(file: BinaryIO, kind: str, report: dict[str, Any], series: dict[str, np
 
 STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": "#e3e5e8", "axes.edgecolor": GREY, "axes.titlelocation": "left", "axes.titlesize": 11,
+    "grid.color": "#e3e5e8", "axes.edgecolor": GREY, "axes.titlesize": 11,
     "font.size": 9.5, "svg.hashsalt": "fastloss",
 }  # fmt: skip
 
@@ -69,7 +70,7 @@ def fill(figure: Any, report: dict[str, Any], series: dict[str, np.ndarray]) -> 
     if "compare" in report:
         title += f"; the other: {report['compare']['value']:.6g}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    finite = {name: losses[np.isfinite(losses)] for name, losses in series.items()}
+    finite = {name: losses[drawable(losses)] for name, losses in series.items()}
     every = np.concatenate(list(finite.values()))
     logarithmic = is_wide(every)
     for (name, losses), color in zip(finite.items(), (BLUE, ORANGE), strict=False):
@@ -84,15 +85,20 @@ def fill(figure: Any, report: dict[str, Any], series: dict[str, np.ndarray]) -> 
     if logarithmic:
         above.set_xlim(left=edges(every, True)[0] / 1.2)
     below.sharex(above)
-    above.set_title("distribution" + not_shown(series))
+    above.set_title("distribution" + not_shown(series), loc="left")
     above.set_ylabel("samples")
     above.yaxis.get_major_locator().set_params(integer=True)
-    below.set_title("share of samples up to a loss")
+    below.set_title("share of samples up to a loss", loc="left")
     below.set_ylim(0, 1.02)
     mark_quantiles(below, report)
     if len(series) > 1:
         above.legend(frameon=False)
     worst(beside, report)
+
+
+def drawable(losses: Any) -> Any:
+    """Less than what an axis can span."""
+    return np.abs(losses) < LARGEST_DRAWN
 
 
 def is_wide(losses: np.ndarray) -> bool:
@@ -121,7 +127,7 @@ def cumulative(losses: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def not_shown(series: dict[str, np.ndarray]) -> str:
-    missing = sum(int(np.sum(~np.isfinite(losses))) for losses in series.values())
+    missing = sum(int(np.sum(~drawable(losses))) for losses in series.values())
     return f" ({missing:,} infinite or nan, not shown)" if missing else ""
 
 
@@ -129,7 +135,7 @@ def mark_quantiles(axes: Any, report: dict[str, Any]) -> None:
     """Dotted lines at the median and at 95 %, as the table has them."""
     for q, height in (("0.5", 0.03), ("0.95", 0.1)):
         at = report["per_sample"]["quantiles"][q]
-        if np.isfinite(at):
+        if drawable(at):
             axes.axvline(at, color=GREY, ls=":", lw=1.2)
             text = f"{float(q):.0%}: {number(at)}"
             place, side = (-4, "right") if q == "0.95" else (4, "left")
@@ -145,11 +151,11 @@ def worst(axes: Any, report: dict[str, Any]) -> None:
     if "compare" in report:
         samples, name, title = report["compare"]["largest"], "difference", "samples that differ most (other - first)"
     samples = samples[:MOST_WORST]
-    axes.set_title(title)
+    axes.set_title(title, loc="left")
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(name)
     values = [one[name] for one in samples]
-    lengths = [value if np.isfinite(value) else 0.0 for value in values]
+    lengths = [value if drawable(value) else 0.0 for value in values]
     bars = axes.barh(range(len(samples)), lengths, height=0.62, color=[ORANGE if v > 0 else BLUE for v in lengths])
     axes.bar_label(bars, [number(value) for value in values], padding=4)
     axes.margins(x=0.18)
