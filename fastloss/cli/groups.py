@@ -16,7 +16,8 @@ from .loading import Inputs, load_npy, open_npz, read_member
 from .refusal import Refusal, reason
 
 LARGEST_NUMBER = 100_000  # of groups: a key with more values than that names samples, not groups
-CHUNK = 1 << 16  # keys read at a time
+CHUNK_BYTES = 4 << 20  # of keys read at a time
+LONGEST = 1 << 16  # bytes of a key
 
 
 class Group:
@@ -53,7 +54,7 @@ def open_keys(key: str, inputs: Inputs, stack: contextlib.ExitStack) -> list[Any
 def check_keys(what: str, keys: Any) -> None:
     if len(keys.shape) != 1:
         raise Refusal(f"{what}: expected one key per sample to group by, got shape {keys.shape}")
-    if keys.dtype.kind not in "iubUS":
+    if keys.dtype.kind not in "iubUS" or keys.dtype.itemsize > LONGEST:
         raise Refusal(f"{what}: expected integers or text to group by, got {keys.dtype}")
 
 
@@ -87,10 +88,11 @@ def worst_first(one: Group) -> tuple[int, float]:
 
 def chunks(keys: list[Any]) -> Iterator[np.ndarray]:
     for array in keys:
+        step = CHUNK_BYTES // max(1, array.dtype.itemsize)
         with contextlib.closing(column_of(array, 0)) as column:
-            for first in range(0, array.shape[0], CHUNK):
+            for first in range(0, array.shape[0], step):
                 try:
-                    yield column.read(first, min(array.shape[0], first + CHUNK))
+                    yield column.read(first, min(array.shape[0], first + step))
                 except ValueError as error:  # a damaged member
                     raise Refusal(f"--group-by: {reason(error)}") from None
 
