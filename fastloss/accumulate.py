@@ -16,6 +16,9 @@ from ._call import Sums, Unfinished, boolean, integer, reduced
 __all__ = ["Accumulator"]
 
 NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out"})
+# Names of losses in which every sample depends on the others: no parts add up to their value, so that all data must
+# come in one `update`, and `evaluate` makes one call of it.
+WHOLE_BATCH: frozenset[str] = frozenset()
 QUANTILES = ("0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
 
 
@@ -79,11 +82,13 @@ class Accumulator:
         self._total = self._denominator = Compensated()
         self._losses: list[Array] = []
         self._counted: list[Array] = []
+        self._updated = False
 
     def update(self, *operands: Any, **call: Any) -> None:
         """Add a part of the data: the loss's operands, and per-part keywords such as `mask`. After an error nothing is
         added."""
         arguments = {**self.options, **call}
+        self._refuse_parts(self._updated)
         if self._root:
             arguments.pop("eps", None)
         sums = self._summed(*operands, **arguments, reduction=Unfinished(self.reduction))
@@ -92,6 +97,11 @@ class Accumulator:
             self._losses.append(losses)
             self._counted.append(counted)
         self._add(sums)
+        self._updated = True
+
+    def _refuse_parts(self, parts: bool) -> None:
+        if parts and self.function.__name__ in WHOLE_BATCH:
+            raise ValueError(f"{self.function.__name__} needs the whole batch in one call: its parts do not add up")
 
     def _add(self, sums: Sums) -> None:
         self._total = self._total.plus(sums.total)
@@ -115,6 +125,8 @@ class Accumulator:
         ours, theirs = (f"{a.function.__name__}, reduction={a.reduction!r}" for a in (self, other))
         if ours != theirs or self.per_sample != other.per_sample:
             raise ValueError(f"accumulators of different losses: {ours} and {theirs}")
+        self._refuse_parts(self._updated and other._updated)
+        self._updated |= other._updated
         self._total = self._total.plus(other._total.high).plus(other._total.low)
         self._denominator = self._denominator.plus(other._denominator.high).plus(other._denominator.low)
         self._losses += other._losses
@@ -156,6 +168,11 @@ class Accumulator:
         """(samples,) bool: whether anything in the sample counts."""
         self._need_samples()
         return np.concatenate([np.empty(0, np.bool_), *self._counted])
+
+    def latest(self) -> Array:
+        """(samples,) float64: the losses of the part added last; nan where nothing in the sample counts."""
+        self._need_samples()
+        return np.where(self._counted[-1], self._losses[-1], np.nan)
 
     def _need_samples(self) -> None:
         if not self.per_sample:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import numpy as np
 from ._arrays import Array
 
 WHOLE_LIMIT = 1 << 30  # bytes of a member that cannot be read in the order of its samples
+HEADER_LIMIT = 1 << 16  # bytes of a .npy header; NumPy would read gigabytes of it before it refuses
+# What is read at once beyond so many bytes must not have been packed tighter than that: real numbers never are.
+PACKED_BYTES, PACKED_RATIO = 32 << 20, 200
 
 
 class ArrayColumn:
@@ -70,7 +74,11 @@ class Member:
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in readers:
             raise ValueError(f"version {version} of the .npy format is not supported")
-        self.shape, self.fortran, self.dtype = readers[version](stream)
+        width = 2 if version == (1, 0) else 4
+        length = _exactly(stream, width)
+        check_header_length(int.from_bytes(length, "little"))
+        header = io.BytesIO(length + _exactly(stream, int.from_bytes(length, "little")))
+        self.shape, self.fortran, self.dtype = readers[version](header)
         if self.dtype.hasobject:
             raise ValueError("it holds Python objects, which are never unpickled")
         if any(n < 0 for n in self.shape):
@@ -80,6 +88,11 @@ class Member:
         if self.nbytes != held:
             raise ValueError(f"its header declares {self.nbytes} bytes, the archive {held}")
 
+    def check_packing(self, n: int) -> None:
+        """Refuse to hold n bytes of what is nothing but a zip bomb."""
+        if n > PACKED_BYTES and self.info.file_size > PACKED_RATIO * self.info.compress_size:
+            raise ValueError(f"it unpacks {self.info.file_size} bytes from {self.info.compress_size}, {n} at once")
+
     def whole(self) -> Array:
         """All of it."""
         if self.nbytes > WHOLE_LIMIT:
@@ -87,6 +100,7 @@ class Member:
                 f"it has {self.nbytes} bytes that cannot be read in chunks: save it as .npy, which is mapped"
             )
         with self.named(), self.open() as stream:
+            self.check_packing(self.nbytes)
             flat = np.frombuffer(_exactly(stream, self.nbytes), self.dtype)
             _check_end(stream)
         return flat.reshape(self.shape, order="F" if self.fortran else "C")
@@ -112,6 +126,7 @@ class MemberColumn:
             self.stream, self.at = member.open(), 0
         assert first == self.at, "members are read in order"
         size = math.prod(member.shape[1:]) * member.dtype.itemsize
+        member.check_packing((last - first) * size)
         flat = np.frombuffer(_exactly(self.stream, (last - first) * size), member.dtype)
         self.at = last
         if last == member.shape[0]:
@@ -127,6 +142,11 @@ class MemberColumn:
     @property
     def sample_bytes(self) -> float:
         return self.member.nbytes / max(1, self.member.shape[0])
+
+
+def check_header_length(n: int) -> None:
+    if n > HEADER_LIMIT:
+        raise ValueError(f"its header has {n} bytes")
 
 
 def _exactly(stream: IO[bytes], n: int) -> bytes:

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import as_array
+from ._arrays import Array, as_array
 from ._call import integer
-from .accumulate import Accumulator, find_loss
+from .accumulate import WHOLE_BATCH, Accumulator, find_loss
 from .columns import Member, column_of, is_array_like, keys_of
 
 __all__ = ["evaluate"]
 
 CHUNK_BYTES = 4 << 20  # of all columns together: stays in cache between the passes over it
 Progress = Callable[[int, int, int], None]  # samples done, samples in all, bytes done
+OnSamples = Callable[[Array], None]  # (samples of the chunk,) losses
 
 # Arguments that never run along the samples, whatever their shape.
 SHARED = frozenset({"pos_weight", "linear_weight", "linear_bias"})
@@ -40,7 +41,7 @@ OWN_AXES: dict[str, dict[str, int]] = {
 
 def evaluate(
     loss: Any, source: Any = None, *, per_sample: bool = False, chunk_size: int | None = None,
-    progress: Progress | None = None, **arguments: Any,
+    progress: Progress | None = None, on_samples: OnSamples | None = None, **arguments: Any,
 ) -> Accumulator:  # fmt: skip
     """A loss over data that need not fit into memory, chunk by chunk.
 
@@ -57,6 +58,8 @@ def evaluate(
         Samples per chunk; by default some 4 MB.
     progress : callable, optional
         Called after each chunk with the samples done, the samples in all (0: unknown) and the bytes done.
+    on_samples : callable, optional
+        With `per_sample`: called after each chunk with the losses of its samples, nan where nothing in a sample counts.
     **arguments
         Arrays and options of the loss; they go before those of the source. Memory maps are read as they are cut.
 
@@ -73,7 +76,8 @@ def evaluate(
     Notes
     -----
     Chunks run along axis 0 of the unreduced loss: axis 0 of the operands that have one entry per sample (axis 1 of
-    `ctc_loss`'s `log_probs`). Any chunking gives the value of one call to within 1e-13.
+    `ctc_loss`'s `log_probs`). Any chunking gives the value of one call to within 1e-13. A loss whose samples depend on
+    each other is one call on all of the data.
 
     Examples
     --------
@@ -83,12 +87,14 @@ def evaluate(
     9.166666666666666
     """
     function = find_loss(loss)
+    if on_samples is not None and not per_sample:
+        raise ValueError("on_samples needs per_sample=True")
     if chunk_size is not None and integer(chunk_size, "chunk_size") < 1:
         raise ValueError(f"chunk_size = {chunk_size} must be at least 1")
     with open_source(source, function) as found:
         if isinstance(found, Mapping):
-            return _chunks({**found, **arguments}, function, per_sample, chunk_size, progress)
-        return _batches(found, function, per_sample, progress, arguments)
+            return _chunks({**found, **arguments}, function, per_sample, chunk_size, progress, on_samples)
+        return _batches(found, function, per_sample, progress, on_samples, arguments)
 
 
 @contextlib.contextmanager
@@ -119,13 +125,15 @@ def _member(archive: zipfile.ZipFile, key: str) -> Any:
 
 def _batches(
     source: Iterable[Any], function: Callable[..., Any], per_sample: bool, progress: Progress | None,
-    options: dict[str, Any],
+    on_samples: OnSamples | None, options: dict[str, Any],
 ) -> Accumulator:  # fmt: skip
     total = Accumulator(function, per_sample=per_sample, **options)
     samples = size = 0
     for batch in source:
         operands, named = ((), dict(batch)) if isinstance(batch, Mapping) else (tuple(batch), {})
         total.update(*operands, **named)
+        if on_samples is not None:
+            on_samples(total.latest())
         arrays = [np.asarray(a) for a in (*operands, *named.values())]
         samples += arrays[0].shape[0] if arrays and arrays[0].ndim else 1
         size += sum(a.nbytes for a in arrays)
@@ -136,7 +144,7 @@ def _batches(
 
 def _chunks(
     arguments: dict[str, Any], function: Callable[..., Any], per_sample: bool, chunk_size: int | None,
-    progress: Progress | None,
+    progress: Progress | None, on_samples: OnSamples | None,
 ) -> Accumulator:  # fmt: skip
     arguments = {
         k: v if isinstance(v, Member) or not is_array_like(v) else as_array(v, k) for k, v in arguments.items()
@@ -154,6 +162,8 @@ def _chunks(
             last = min(samples, first + step)
             with _whole_positions(axes, first):
                 total.update(**{name: column.read(first, last) for name, column in columns.items()})
+            if on_samples is not None:
+                on_samples(total.latest())
             if progress is not None:
                 progress(last, samples, int(last * sample_bytes))
     finally:
@@ -187,6 +197,8 @@ def sample_axes(
 
     No axes: the data cannot be cut, or the shapes do not fit, and one call on all of it shall say so.
     """
+    if function.__name__ in WHOLE_BATCH:
+        return 1, {}
     parameters = inspect.signature(function).parameters
     lead = shapes.get(next(iter(parameters)), ())
     if function.__name__ in OWN_AXES:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import os
+import stat
 import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -13,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import Member, keys_of
-from .losses import Loss
-from .parsing import flag
+from ..columns import Member, check_header_length, keys_of
+from .losses import Loss, flag
 from .refusal import Refusal, reason
 
 TEXT_KEYS = ("transcripts", "text", "texts", "names")
@@ -41,24 +42,29 @@ class Inputs:
     notes: list[str] = field(default_factory=list)  # for stderr
 
 
-def check_magic(path: str, magic: bytes, otherwise: str) -> None:
-    """Refuse what is not a .npy or .npz file by its first bytes: NumPy's own message would be about pickles."""
+def check_magic(path: str, magic: bytes, otherwise: str) -> bytes:
+    """Refuse what is not a .npy or .npz file by its first bytes, which are returned: NumPy's own message would be about
+    pickles."""
     try:
+        kind = os.stat(path).st_mode  # before it is opened: a pipe without a writer would make us wait
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            what = "a pipe" if stat.S_ISFIFO(kind) else "a device or socket"
+            raise Refusal(f"{path} is {what}: expected a file, which can be read in any order")
         with open(path, "rb") as file:
-            start, pipe = file.read(6), not file.seekable()
+            start = file.read(12)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise Refusal(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if pipe:
-        raise Refusal(f"{path} is a pipe: expected a file, which can be read in any order")
     if not start.startswith(magic):
         hint = otherwise if start.startswith((NPY_MAGIC, NPZ_MAGIC)) else ""
         raise Refusal(f"{path} is not a {'.npy' if magic == NPY_MAGIC else '.npz'} file{hint}")
+    return start
 
 
 def load_npy(path: str, name: str) -> np.ndarray:
     """A .npy file, mapped and not read, so that arrays beyond memory work."""
-    check_magic(path, NPY_MAGIC, f" but a .npz file; give it without {flag(name)}")
+    start = check_magic(path, NPY_MAGIC, f" but a .npz file; give it without {flag(name)}")
     try:
+        check_header_length(int.from_bytes(start[8:10] if start[6:7] == b"\1" else start[8:12], "little"))
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
     except Exception as error:  # a hostile header can make NumPy raise nearly anything

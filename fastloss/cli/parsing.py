@@ -11,16 +11,14 @@ from typing import Any, NoReturn
 
 import fastloss as fl
 
-from .losses import Loss, find_losses
+from .losses import Loss, find_losses, flag
 from .refusal import Refusal
 
 # Instead of the docstrings' words, which speak of gradients and unreduced results.
 OWN_NOTES = {"mask": "bools; False leaves a position out of everything", "reduction": 'of the value: "mean" or "sum"'}
 EVAL_USAGE = "fastloss eval LOSS [FILE.npz ...] [options]"
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+STATUS = "exit status: 0; 2 for bad usage or data; 1 for a failure of fastloss itself; 130 after Ctrl-C."
+SHELLS = ("bash", "zsh", "fish")
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,33 +91,63 @@ def add_flag(group: argparse._ActionsContainer, loss: Loss, name: str, note: str
 
 
 def loss_parser(loss: Loss) -> Parser:
-    """Parser of what follows ``fastloss eval LOSS``. The namespace has
-    `files`, `as_json`, `top`, `quiet`, `per_sample` and the loss's own."""
+    """Parser of what follows ``fastloss eval LOSS``. The namespace has what `add_options` adds, and the loss's own."""
     prog = f"fastloss eval {loss.name}"
-    arrays = " ".join(f"{flag(n)} {n}.npy" for n in loss.required)
+    whole = " It compares samples with each other: the arrays are read whole, in one call." if loss.whole_batch else ""
     parser = Parser(
         prog=prog,
         usage=f"{prog} [FILE.npz ...] [options]",
-        description=loss.title,
-        epilog=f"examples:\n  {prog} FILE.npz        (its members are named {', '.join(loss.required)})\n"
-        f"  {prog} {arrays} --json\n\n"
-        "An array is a .npy file, or a number where the loss takes one, and goes before FILE's member of that name.",
+        description=f"{loss.title}.{whole}",
+        epilog="\n".join(["examples:", *(f"  {line}" for line in loss.examples)])
+        + f"\n\nFILE.npz holds {', '.join(loss.required)} by these names. "
+        "An array is a .npy file, or a number where the loss takes one, and goes before FILE's member of that name.\n\n"
+        + STATUS,
     )
-    parser.add_argument(
-        "files",
-        nargs="*",
-        metavar="FILE.npz",
-        help="arrays whose keys are the argument names; several: one data set",
-    )
-    parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar (it shows on a terminal only)")
-    parser.add_argument("--per-sample", dest="per_sample", metavar="OUT.npy", help="write the loss of every sample")
+    add_options(parser)
     group = parser.add_argument_group(f"arguments of {loss.name}")
     notes = loss.notes() | OWN_NOTES
     for name in loss.parameters:
         add_flag(group, loss, name, notes.get(name, ""))
     return parser
+
+
+def add_options(parser: Parser) -> None:
+    """What every loss's evaluation takes."""
+    add = parser.add_argument
+    files = "arrays whose keys are the argument names; several: one data set"
+    add("files", nargs="*", metavar="FILE.npz", help=files)
+    add("--json", dest="as_json", action="store_true", help="one JSON object instead of tables")
+    add("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
+    add("--quiet", action="store_true", help="no progress bar (it shows on a terminal only)")
+    add("--per-sample", dest="per_sample", metavar="OUT.npy", help="write the loss of every sample")
+    add(
+        "--group-by",
+        dest="group_by",
+        metavar="KEY",
+        help="mean per group: a member of FILE, or a .npy file, of integers or text",
+    )
+    add(
+        "--groups",
+        type=count,
+        default=20,
+        metavar="N",
+        help="how many groups the table shows (default 20); JSON has all",
+    )
+    add("--plot", metavar="OUT.png", help="draw the distribution and the worst samples (.png, .svg or .pdf)")
+    add(
+        "--compare",
+        action="append",
+        metavar="OTHER",
+        help="another model's predictions: .npz, or .npy of the first argument; once per FILE",
+    )
+    add(
+        "--resamples",
+        type=count,
+        default=1000,
+        metavar="R",
+        help="of the bootstrap interval of --compare (default 1000)",
+    )
+    add("--resample-seed", dest="resample_seed", type=count, default=0, metavar="S", help="its seed (default 0)")
 
 
 def top_parser() -> Parser:
@@ -128,8 +156,9 @@ def top_parser() -> Parser:
         usage="fastloss [--version] COMMAND ...",
         description="Loss functions on NumPy arrays.\n\ncommands:\n"
         f"  eval LOSS   evaluate a loss on arrays in files: {EVAL_USAGE}\n"
-        "  info        instruction sets, threads and versions of this installation",
-        epilog=loss_list(),
+        "  info        instruction sets, threads and versions of this installation\n"
+        f"  completion  completion for a shell: fastloss completion {'|'.join(SHELLS)}",
+        epilog=f"{loss_list()}\n\n{STATUS}",
     )
     parser.add_argument("--version", action="version", version=f"fastloss {fl.__version__}")
     return parser

@@ -6,18 +6,24 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from ..streaming import Progress
-from .refusal import Refusal
+if TYPE_CHECKING:
+    from rich.console import Console
 
 TEXT_WIDTH = 60  # of a sample's text in the table; JSON has it whole
+TEXT_COLUMNS = ("text", "group")  # the last ones of a table; the others are numbers
 Rows = Sequence[tuple[str, ...]]  # of a table
+
+
+class Section(NamedTuple):
+    """A table: labels and values where it has no header."""
+
+    title: str
+    header: tuple[str, ...] | None
+    rows: Rows
 
 
 def to_json(report: dict[str, Any]) -> str:
@@ -33,6 +39,26 @@ def to_json(report: dict[str, Any]) -> str:
     return json.dumps(finite(report), allow_nan=False)
 
 
+def sections_of(report: dict[str, Any], left_out: int, weighted: bool, groups: int) -> list[Section]:
+    """What the tables show, in order; `groups` of the groups at most."""
+    found = [Section(report["loss"], None, summary_rows(report, left_out, weighted))]
+    if "compare" in report:
+        found.append(Section("compared with " + printable(other_name(report)), None, compare_rows(report["compare"])))
+    if "groups" in report:
+        found.append(group_section(report["groups"], groups))
+    if report["worst"]:
+        found.append(worst_section("worst samples", report["worst"], ("loss",)))
+    if report.get("compare", {}).get("largest"):
+        columns = ("difference", "loss", "other")
+        found.append(worst_section("samples that differ most", report["compare"]["largest"], columns))
+    return found
+
+
+def other_name(report: dict[str, Any]) -> str:
+    files = report["compare"]["files"]
+    return files[0] if len(files) == 1 else f"{len(files)} files"
+
+
 def summary_rows(report: dict[str, Any], left_out: int, weighted: bool) -> Rows:
     stats, value = report["per_sample"], report["value"]
     differs = weighted and report["reduction"] == "mean" and abs(stats["mean"] - value) > 1e-9 * abs(value)
@@ -46,12 +72,45 @@ def summary_rows(report: dict[str, Any], left_out: int, weighted: bool) -> Rows:
     ]
 
 
-def worst_rows(report: dict[str, Any]) -> Rows:
-    """A header and a row per sample; no third column where no sample has a text."""
-    rows: list[tuple[str, ...]] = [("index", "loss", "text")]
-    rows += [(str(w["index"]), f"{w['loss']:.6g}", printable(w["text"] or "", TEXT_WIDTH)) for w in report["worst"]]
-    columns = 3 if any(w["text"] is not None for w in report["worst"]) else 2
-    return [row[:columns] for row in rows] if len(rows) > 1 else []
+def compare_rows(compared: dict[str, Any]) -> Rows:
+    interval = compared["interval"]
+    method = f"{interval['method']}, {interval['resamples']} resamples, seed {interval['seed']}"
+    between = (
+        f"{interval['low']:.6g} to {interval['high']:.6g}  ({method})" if interval["resamples"] else "not asked for"
+    )
+    return [
+        ("value", repr(compared["value"])),
+        ("samples in both", str(compared["n"])),
+        ("mean difference", f"{compared['difference']:.6g}  (its loss minus the first's: below 0 it is better)"),
+        (f"  {interval['level']:.0%} interval", between),
+        *((name, f"{compared[name]:.2%}") for name in ("better", "worse", "equal")),
+    ]
+
+
+def group_section(groups: list[dict[str, Any]], most: int) -> Section:
+    shown = groups[:most]
+    left_out = any(one["left_out"] for one in shown)
+    rows = [
+        (
+            str(one["n"]),
+            f"{one['mean']:.6g}",
+            *[str(one["left_out"])] * left_out,
+            printable(str(one["group"]), TEXT_WIDTH),
+        )
+        for one in shown
+    ]
+    title = "groups, worst mean first" + (f" ({most} of {len(groups)})" if len(groups) > most else "")
+    return Section(title, ("n", "mean", *["left out"] * left_out, "group"), rows)
+
+
+def worst_section(title: str, samples: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> Section:
+    """No column of texts where no sample has one."""
+    texts = any(one["text"] is not None for one in samples)
+    rows: list[tuple[str, ...]] = []
+    for one in samples:
+        text = [printable(one["text"] or "", TEXT_WIDTH)] * texts
+        rows.append((str(one["index"]), *(f"{one[name]:.6g}" for name in columns), *text))
+    return Section(title, ("index", *columns, *["text"] * texts), rows)
 
 
 def printable(text: str, width: int | None = None) -> str:
@@ -60,39 +119,42 @@ def printable(text: str, width: int | None = None) -> str:
     return text if width is None or len(text) <= width else text[: width - 3] + "..."
 
 
-def print_table(report: dict[str, Any], left_out: int, weighted: bool) -> None:
-    summary, worst = summary_rows(report, left_out, weighted), worst_rows(report)
+def print_sections(sections: Sequence[Section]) -> None:
     if sys.stdout is not None and sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf"):
         with contextlib.suppress(ImportError):
-            return print_rich(report["loss"], summary, worst)
-    say(plain_table(report["loss"], summary, worst))
+            from rich.console import Console
+
+            # Texts of samples are not markup, and not emoji codes either.
+            return print_rich(Console(file=sys.stdout, markup=False, emoji=False, highlight=False), sections)
+    say("\n".join(plain_table(section) for section in sections))
 
 
-def plain_table(heading: str, summary: Rows, worst: Rows) -> str:
-    width = max(len(label) for label, _ in summary)
-    lines = [heading, *(f"  {label:{width}}  {value}" for label, value in summary)]
-    if worst:
-        widths = [max(len(row[i]) for row in worst) for i in (0, 1)]
-        rows = ("  ".join(["", row[0].rjust(widths[0]), row[1].rjust(widths[1]), *row[2:]]) for row in worst)
-        lines += ["worst samples", *rows]
-    return "\n".join(line.rstrip() for line in lines)
+def plain_table(section: Section) -> str:
+    if section.header is None:
+        width = max(len(row[0]) for row in section.rows)
+        return "\n".join([section.title, *(f"  {label:{width}}  {value}".rstrip() for label, value in section.rows)])
+    rows = [section.header, *section.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(section.header))]
+    lines = ("  ".join(["", *map(aligned, section.header, row, widths)]).rstrip() for row in rows)
+    return "\n".join([section.title, *lines])
 
 
-def print_rich(heading: str, summary: Rows, worst: Rows) -> None:
-    from rich.console import Console
+def aligned(header: str, cell: str, width: int) -> str:
+    return cell if header in TEXT_COLUMNS else cell.rjust(width)
+
+
+def print_rich(console: Console, sections: Sequence[Section]) -> None:
+    from rich import box
     from rich.table import Table
 
-    # Texts of samples are not markup, and not emoji codes either.
-    console = Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
-    table = Table(title=heading, title_justify="left", show_header=False)
-    for row in summary:
-        table.add_row(*row)
-    console.print(table)
-    if worst:
-        table = Table(title="worst samples", title_justify="left")
-        for header in worst[0]:
-            table.add_column(header, justify="left" if header == "text" else "right")
-        for row in worst[1:]:
+    for section in sections:
+        headed = section.header is not None
+        table = Table(
+            title=section.title, title_justify="left", title_style="bold", show_header=headed, box=box.ROUNDED
+        )
+        for header in section.header or ("", ""):
+            table.add_column(header, justify="left" if not headed or header in TEXT_COLUMNS else "right")
+        for row in section.rows:
             table.add_row(*row)
         console.print(table)
 
@@ -101,46 +163,6 @@ def say(text: str) -> None:
     """Print, with escapes for characters that the output's encoding lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-@contextlib.contextmanager
-def progress_bar(title: str, quiet: bool) -> Iterator[Progress | None]:
-    """A bar on stderr with rate and time left, where stderr is a terminal and rich is installed."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-        from rich.progress import Progress as Bar
-    except ImportError:
-        yield None
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[samples]} samples"), DownloadColumn(),
-        TransferSpeedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task(title, total=None, samples=0)
-
-        def show(done: int, samples: int, size: int) -> None:
-            total = size / done * samples if done and samples else None
-            bar.update(task, completed=size, total=total, samples=done)
-
-        yield show
-
-
-def write_losses(path: str, losses: np.ndarray) -> None:
-    """A .npy file that appears whole or not at all."""
-    partial = f"{path}.part"
-    try:
-        with open(partial, "wb") as file:
-            np.save(file, losses)
-        os.replace(partial, path)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        with contextlib.suppress(OSError, ValueError):
-            os.remove(partial)
-        raise Refusal(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def complain(message: str) -> None:

@@ -1,80 +1,86 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The value of a whole file, and the distribution of its samples' losses."""
+"""The value of the whole data set, and the distribution of its samples' losses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 import fastloss as fl
 
-from ..accumulate import distribution, worst_first
-from ..streaming import Progress
-from .loading import Inputs
+from ..accumulate import Accumulator
+from .loading import Inputs, Part
 from .losses import Loss
+from .progress import Show
 from .refusal import Refusal, reason
 
-
-@dataclass
-class Evaluation:
-    """The value of the whole file, and the loss of each sample that counts."""
-
-    value: float
-    losses: np.ndarray  # (n,) float64
-    index: np.ndarray  # (n,) of each in the batch axis
-    left_out: int  # samples with no position that counts
-    every: np.ndarray  # (samples,) float64, nan for those left out
+REPORTED = ("mean", "std", "quantiles")  # of the samples' statistics
 
 
-def evaluate(loss: Loss, inputs: Inputs, progress: Progress | None = None) -> Evaluation:
+def evaluate(
+    loss: Loss, inputs: Inputs, show: Show, on_samples: Callable[[np.ndarray], None] | None = None, title: str = ""
+) -> Accumulator:
     """All parts, chunk by chunk, as one data set."""
     total = None
+    samples_before = bytes_before = 0
+    bytes_in_all = whole_size(inputs.parts)
     for part in inputs.parts:
         where = f"{part.path}: " if len(inputs.parts) > 1 else ""
+
+        def progress(samples: int, _: int, size: int, before: tuple[int, int] = (samples_before, bytes_before)) -> None:
+            show(title or loss.name, before[0] + samples, before[1] + size, bytes_in_all)
+
         try:
             found = fl.evaluate(
-                loss.function, part.arguments, per_sample=True, progress=progress, reduction=inputs.reduction
-            )
+                loss.function, part.arguments, per_sample=True, progress=progress, on_samples=on_samples,
+                reduction=inputs.reduction,
+            )  # fmt: skip
+            total = found if total is None else total + found
         except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
             raise Refusal(f"{where}{loss.name}: {reason(error)}") from None
-        samples = len(found.losses())
-        if part.text is not None and len(part.text) != samples:
-            inputs.notes.append(f"note: {where}{len(part.text)} texts for {samples} samples; the samples have no text")
+        part.samples = len(found.losses())
+        if part.text is not None and len(part.text) != part.samples:
+            words = f"{len(part.text)} texts for {part.samples} samples; the samples have no text"
+            inputs.notes.append(f"note: {where}{words}")
             part.text = None
-        part.samples = samples
-        total = found if total is None else total + found
+        samples_before += part.samples
+        bytes_before += whole_size([part])
     assert total is not None  # there is one part at least
-    losses, counted = total.losses(), total.counted()
-    index = np.flatnonzero(counted)
-    return Evaluation(float(total.compute()), losses[index], index, len(losses) - len(index), losses)
+    return total
 
 
-def texts_of(inputs: Inputs, index: np.ndarray) -> list[str | None]:
+def whole_size(parts: Iterable[Part]) -> int:
+    """Bytes of all arrays."""
+    return sum(getattr(a, "nbytes", 0) for part in parts for a in part.arguments.values())
+
+
+def texts_of(inputs: Inputs, index: Iterable[int]) -> list[str | None]:
     """The texts of samples, by their index in the whole data set."""
     starts = np.cumsum([0, *(part.samples for part in inputs.parts)])
     found: list[str | None] = []
     for i in index:
         k = int(np.searchsorted(starts, i, side="right")) - 1
         text = inputs.parts[k].text
-        item = None if text is None else text[i - starts[k]]
-        item = item.decode("utf-8", "replace") if isinstance(item, bytes) else item
-        found.append(None if item is None else str(item))
+        found.append(None if text is None else as_text(text[i - starts[k]]))
     return found
 
 
-def summarise(loss: Loss, inputs: Inputs, evaluation: Evaluation, top: int) -> dict[str, Any]:
+def as_text(item: Any) -> str:
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+
+
+def summarise(loss: Loss, inputs: Inputs, total: Accumulator, top: int) -> dict[str, Any]:
     """The report, in the shape of the JSON output."""
-    losses, index = evaluation.losses, evaluation.index
-    order = worst_first(losses)[:top]
-    texts = texts_of(inputs, index[order])
-    worst = zip(index[order].tolist(), losses[order].tolist(), texts, strict=True)
+    statistics = total.statistics(worst=top)
+    texts = texts_of(inputs, (i for i, _ in statistics["worst"]))
+    worst = zip(statistics["worst"], texts, strict=True)
     return {
         "loss": loss.name,
-        "n": len(losses),
+        "n": statistics["n"],
         "reduction": inputs.reduction,
-        "value": evaluation.value,
-        "per_sample": distribution(losses),
-        "worst": [{"index": i, "loss": value, "text": t} for i, value, t in worst],
+        "value": float(total.compute()),
+        "per_sample": {name: statistics[name] for name in REPORTED},
+        "worst": [{"index": i, "loss": value, "text": text} for (i, value), text in worst],
     }

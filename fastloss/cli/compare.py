@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two models on the same targets: ``--compare``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..accumulate import Accumulator, worst_first
+from ..columns import column_of, is_array_like
+from .loading import Inputs, Part, load_npy, load_part
+from .losses import Loss
+from .refusal import Refusal, reason
+from .summary import texts_of
+
+LEVEL = 0.95
+METHOD = "paired percentile bootstrap"
+CHUNK_BYTES = 4 << 20  # of an array that is compared with another
+DRAWN = 1 << 18  # samples drawn at a time
+# What comes with the predictions of one model: the number of its frames.
+OF_THE_MODEL = frozenset({"input_lengths"})
+
+
+def load_other(loss: Loss, paths: list[str], inputs: Inputs, stack: contextlib.ExitStack) -> Inputs:
+    """The other model's inputs: predictions from its files, everything else from the first, which must be equal if it
+    stands in both."""
+    if len(paths) != len(inputs.parts):
+        raise Refusal(f"--compare: expected one other file per FILE, got {len(paths)} for {len(inputs.parts)}")
+    pairs = zip(paths, inputs.parts, strict=True)
+    return Inputs([other_part(loss, path, part, stack) for path, part in pairs], inputs.reduction)
+
+
+def other_part(loss: Loss, path: str, part: Part, stack: contextlib.ExitStack) -> Part:
+    if path.endswith(".npy"):
+        first = next(iter(loss.parameters))
+        return Part(path, {**part.arguments, first: load_npy(path, first)}, part.text)
+    other, keys = load_part(loss, path, {}, [], stack)
+    predictions = [name for name in loss.predictions if name in other.arguments]
+    if not predictions:
+        expected, held = " or ".join(map(repr, loss.predictions)), ", ".join(sorted(keys)) or "nothing"
+        raise Refusal(f"{path} has no {expected} to compare (it holds {held})")
+    replaced = {}
+    for name, value in other.arguments.items():
+        if name in predictions or name in OF_THE_MODEL:
+            replaced[name] = value
+        elif name != "reduction" or name in part.arguments:
+            check_equal(name, part.arguments.get(name, loss.parameters[name].default), value, path)
+    return Part(path, {**part.arguments, **replaced}, part.text)
+
+
+def check_equal(name: str, ours: Any, theirs: Any, path: str) -> None:
+    """Refuse what differs from the first model's, and say where."""
+    ours, theirs = (a if is_array_like(a) else np.asarray(a) for a in (ours, theirs))
+    if ours.shape != theirs.shape or (ours.dtype.kind in "OUS") != (theirs.dtype.kind in "OUS"):
+        raise Refusal(f"{path}: {name} has shape {theirs.shape}, the first file's {ours.shape}: not the same data")
+    samples = ours.shape[0] if ours.shape else 1
+    try:
+        with contextlib.closing(column(ours)) as one, contextlib.closing(column(theirs)) as two:
+            step = max(1, int(CHUNK_BYTES / max(one.sample_bytes, two.sample_bytes, 1)))
+            for first in range(0, samples, step):
+                differing = differences(*(c.read(first, min(samples, first + step)) for c in (one, two)))
+                if differing is not None:
+                    raise Refusal(f"{path}: {place(name, ours.shape, differing, first)}: not the same data")
+    except ValueError as error:  # a damaged member
+        raise Refusal(f"{path}: {name}: {reason(error)}") from None
+
+
+def column(array: Any) -> Any:
+    return column_of(array if array.shape else array.reshape(1), 0)
+
+
+def differences(one: np.ndarray, two: np.ndarray) -> tuple[tuple[int, ...], Any, Any] | None:
+    """The first position at which they differ, and what stands there; nan equals nan."""
+    differing = (one != two) & ~((one != one) & (two != two))
+    if not np.any(differing):
+        return None
+    at = tuple(int(i) for i in np.unravel_index(int(np.argmax(differing)), np.shape(differing)))
+    return at, one[at], two[at]
+
+
+def place(name: str, shape: tuple[int, ...], found: tuple[tuple[int, ...], Any, Any], first: int) -> str:
+    at, ours, theirs = found
+    index = f"[{', '.join(map(str, (at[0] + first, *at[1:])))}]" if shape else ""
+    return f"{name}{index} = {theirs}, in the first file {ours}"
+
+
+def compare(
+    inputs: Inputs, other: Inputs, first: Accumulator, second: Accumulator, *, top: int, resamples: int, seed: int,
+    show: Callable[[int], None],
+) -> dict[str, Any]:  # fmt: skip
+    """What stands under "compare" in the report. Differences are the other model's loss minus the first's: below 0
+    the other is better."""
+    ours, theirs = first.losses(), second.losses()
+    if len(ours) != len(theirs):
+        raise Refusal(f"--compare: {len(theirs)} samples, the first has {len(ours)}: not the same data")
+    both = np.flatnonzero(first.counted() & second.counted())
+    with np.errstate(invalid="ignore"):
+        differences = theirs[both] - ours[both]
+        order = worst_first(np.abs(differences))[:top]
+        order = order[differences[order] != 0]
+    n = max(1, len(both))
+    low, high = bootstrap_interval(differences, resamples, seed, show)
+    better, worse = int(np.sum(differences < 0)), int(np.sum(differences > 0))
+    return {
+        "files": [part.path for part in other.parts],
+        "n": len(both),
+        "value": float(second.compute()),
+        "difference": float(np.mean(differences)) if len(both) else math.nan,
+        "interval": {
+            "low": low, "high": high, "level": LEVEL, "method": METHOD, "resamples": resamples, "seed": seed,
+        },
+        "better": better / n,
+        "worse": worse / n,
+        "equal": int(np.sum(differences == 0)) / n,
+        "largest": [
+            {"index": int(both[k]), "difference": float(differences[k]), "loss": float(ours[both[k]]),
+             "other": float(theirs[both[k]]), "text": text}
+            for k, text in zip(order, texts_of(inputs, both[order]), strict=True)
+        ],
+    }  # fmt: skip
+
+
+def bootstrap_interval(
+    differences: np.ndarray, resamples: int, seed: int, show: Callable[[int], None]
+) -> tuple[float, float]:
+    """Quantiles of the mean of the (n,) differences over samples drawn anew with replacement, n of them each time.
+
+    Pairs stay together, since it is their differences that are drawn. `show` hears of the samples drawn so far.
+    """
+    n = len(differences)
+    if not n or not resamples:
+        return math.nan, math.nan
+    generator = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for k in range(resamples):
+        total = 0.0
+        for start in range(0, n, DRAWN):
+            drawn = generator.integers(0, n, min(DRAWN, n - start))
+            with np.errstate(invalid="ignore"):
+                total += float(np.sum(differences[drawn]))
+        means[k] = total / n
+        show((k + 1) * n)
+    tail = (1 - LEVEL) / 2
+    if np.isnan(means).any():
+        return math.nan, math.nan
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Mean and number of samples per group, by a key of each sample: ``--group-by``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..accumulate import Accumulator
+from ..columns import column_of, keys_of
+from .loading import Inputs, load_npy, open_npz, read_member
+from .refusal import Refusal, reason
+
+LARGEST_NUMBER = 100_000  # of groups: a key with more values than that names samples, not groups
+CHUNK_BYTES = 4 << 20  # of keys read at a time
+LONGEST = 1 << 16  # bytes of a key
+
+
+class Group:
+    """Sum and number of the losses of one key's samples, and how many samples are left out."""
+
+    __slots__ = ("left_out", "n", "total")
+
+    def __init__(self) -> None:
+        self.total, self.n, self.left_out = 0.0, 0, 0
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.n if self.n else math.nan
+
+
+def open_keys(key: str, inputs: Inputs, stack: contextlib.ExitStack) -> list[Any]:
+    """The key's arrays, not read yet: one .npy file for the whole data set, or the member `key` of each file."""
+    if key.endswith(".npy"):
+        keys: list[Any] = [load_npy(key, "group_by")]
+        check_keys(key, keys[0])
+        return keys
+    keys = []
+    for part in inputs.parts:
+        if part.path is None:
+            raise Refusal(f"--group-by {key}: expected a .npy file, or a FILE.npz that holds {key!r}")
+        archive = open_npz(part.path, stack)
+        if key not in (held := keys_of(archive)):
+            raise Refusal(f"{part.path} has no {key!r} to group by (it holds {', '.join(sorted(held)) or 'nothing'})")
+        keys.append(read_member(archive, part.path, key))
+        check_keys(f"{part.path}: member {key!r}", keys[-1])
+    return keys
+
+
+def check_keys(what: str, keys: Any) -> None:
+    if len(keys.shape) != 1:
+        raise Refusal(f"{what}: expected one key per sample to group by, got shape {keys.shape}")
+    if keys.dtype.kind not in "iubUS" or keys.dtype.itemsize > LONGEST:
+        raise Refusal(f"{what}: expected integers or text to group by, got {keys.dtype}")
+
+
+def group(keys: list[Any], inputs: Inputs, total: Accumulator) -> list[dict[str, Any]]:
+    """One entry per key: largest mean first, nan before it as for samples, equal ones by key; those without a sample
+    that counts last."""
+    samples = [part.samples for part in inputs.parts]
+    expected = samples if len(keys) == len(samples) else [sum(samples)]
+    for array, n, path in zip(keys, expected, [p.path for p in inputs.parts], strict=False):
+        if array.shape[0] != n:
+            where = f"{path}: " if len(keys) > 1 else ""
+            raise Refusal(f"{where}--group-by: {array.shape[0]} keys for {n} samples")
+    losses, counted = total.losses(), total.counted()
+    groups: dict[Any, Group] = {}
+    at = 0
+    for chunk in chunks(keys):
+        add(groups, chunk, losses[at : at + len(chunk)], counted[at : at + len(chunk)])
+        at += len(chunk)
+    order = sorted(groups, key=lambda key: (isinstance(key, str), key))  # files may have either kind
+    order.sort(key=lambda key: worst_first(groups[key]))
+    return [
+        {"group": key, "n": groups[key].n, "mean": groups[key].mean, "left_out": groups[key].left_out} for key in order
+    ]
+
+
+def worst_first(one: Group) -> tuple[int, float]:
+    if not one.n:
+        return 2, 0.0
+    return (0, 0.0) if math.isnan(one.mean) else (1, -one.mean)
+
+
+def chunks(keys: list[Any]) -> Iterator[np.ndarray]:
+    for array in keys:
+        step = CHUNK_BYTES // max(1, array.dtype.itemsize)
+        with contextlib.closing(column_of(array, 0)) as column:
+            for first in range(0, array.shape[0], step):
+                try:
+                    yield column.read(first, min(array.shape[0], first + step))
+                except ValueError as error:  # a damaged member
+                    raise Refusal(f"--group-by: {reason(error)}") from None
+
+
+def add(groups: dict[Any, Group], keys: np.ndarray, losses: np.ndarray, counted: np.ndarray) -> None:
+    """A chunk's samples: (chunk,) keys, losses (nan where left out) and whether they count."""
+    values, where = np.unique(keys, return_inverse=True)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = np.bincount(where, np.where(counted, losses, 0.0), len(values))
+    numbers = np.bincount(where, counted, len(values))
+    held = np.bincount(where, minlength=len(values))
+    for value, part, n, every in zip(values.tolist(), sums.tolist(), numbers.tolist(), held.tolist(), strict=True):
+        one = groups.setdefault(plain_key(value), Group())
+        one.total += part
+        one.n += int(n)
+        one.left_out += every - int(n)
+    if len(groups) > LARGEST_NUMBER:
+        raise Refusal(f"--group-by: more than {LARGEST_NUMBER} different keys: expected fewer groups than samples")
+
+
+def plain_key(value: Any) -> int | str:
+    """Numbers stay numbers, also False and True; bytes become text, with escapes for what is no UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, str) else int(value)
