@@ -177,7 +177,7 @@ def run_here(options: argparse.Namespace) -> dict[str, Any]:
         "versions": versions,
         "rounds": rounds,
         "peers": names,
-        "notes": notes(names, missing, read.library is not None, load, report.disturbed_share(measured)),
+        "notes": notes(names, missing, read.loaded is not None, load, report.disturbed_share(measured)),
         "geometric_means": report.geometric_means(measured, names),
         "losses": report.losses(measured, names),
         "floors": report.floors(measured),
