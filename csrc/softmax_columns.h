@@ -59,10 +59,10 @@ static void column_drop_further(struct row_state *st, const real *restrict highe
         drop[r] += double_times(mass[r], (double)higher[r] - (double)max[r]);
 }
 
-/* Two classes at a time: c and c + 1; `others` is raised like r_exp_raised until the block is complete. What is kept of
- * their exponentials goes to e0 and e1, which may be x0 and x1. */
-FL_INLINE void column_sum_pair(struct row_state *st, const real *x0, const real *x1, real *e0, real *e1, ptrdiff_t c,
-                               ptrdiff_t n, int keep) {
+/* Two classes at a time: c and c + 1; `others` is raised like r_exp_raised until the block is complete. If their
+ * exponentials are to be kept, they take the logits' place. */
+FL_INLINE void column_sum_pair(struct row_state *st, real *restrict x0, real *restrict x1, ptrdiff_t c, ptrdiff_t n,
+                               int keep) {
     const real *restrict max = st->max;
     real *restrict target_logit = st->target_logit;
     double *restrict others = st->others, *restrict carry = st->carry;
@@ -75,16 +75,16 @@ FL_INLINE void column_sum_pair(struct row_state *st, const real *x0, const real 
         const real e = r_where(label[r] != class0, exp_a, 0) + r_where(label[r] != class1, exp_b, 0);
         add_carrying(&others[r], &carry[r], (double)e);
         target_logit[r] = r_where(label[r] == class0, a, r_where(label[r] == class1, b, target_logit[r]));
-        if (keep) e0[r] = exp_a, e1[r] = exp_b;
+        if (keep) x0[r] = exp_a, x1[r] = exp_b;
     }
 }
 
 static void column_sum(struct row_state *st, const real *x0, const real *x1, ptrdiff_t c, ptrdiff_t n) {
-    column_sum_pair(st, x0, x1, NULL, NULL, c, n, 0);
+    column_sum_pair(st, (real *)x0, (real *)x1, c, n, 0);
 }
 
 static void column_sum_keep(struct row_state *st, real *x0, real *x1, ptrdiff_t c, ptrdiff_t n) {
-    column_sum_pair(st, x0, x1, x0, x1, c, n, 1);
+    column_sum_pair(st, x0, x1, c, n, 1);
 }
 
 /* Mass of class c, of weight w, where t is the targets' probability of it. */
