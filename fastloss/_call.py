@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -348,8 +348,6 @@ def general_elementwise(
     inputs = [a for a in (*arrays, weight_array, mask_array, grad_output_array) if a is not None]
     grad_shapes = [arrays[k].shape for k in spec.predictions]
     value, grads = outputs(out, grad_out, positions, grad_shapes, real, inputs, reduction, return_grad)
-    if spec.per_sample and reduction != "none" and value is not None:
-        value = np.empty(positions)  # what is summed is not rounded before
     hess: Array | None = None
     if return_hess:
         taken = [a for a in (*inputs, value, *(grads or ())) if a is not None]
@@ -380,7 +378,7 @@ def general_elementwise(
     )  # fmt: skip
     total = run(job)
     if value is not None and reduction != "none":  # where values are written the kernels sum none
-        total = total_of(value, None, positions, value.dtype) * (shape[-1] if spec.per_sample else 1)
+        total = run(replace(job, value=None)) if spec.per_sample else total_of(value, None, positions, real)
     if divides != reduction:
         total, denominator = total / denominator, 1.0
     return result(reduced(total, reduction, denominator, value), grads, hess)
