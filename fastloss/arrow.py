@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Columns of Parquet and Feather files, Arrow streams and whatever else gives record batches, by pyarrow.
 
-A row is a sample. A column of numbers or bools gives one per sample; one of lists, of one length in all rows, gives rows
-of numbers. Nothing is read but the columns that are asked for, a chunk at a time.
+A row is a sample. A column of numbers or bools gives one per sample; one of lists, of one length in all rows, gives
+rows of numbers. Nothing is read but the columns that are asked for, a chunk at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def pyarrow() -> Any:
     """The library, or one line that says how to get it."""
     try:
         import pyarrow
-        import pyarrow.parquet  # noqa: F401 # with what we use of it
+        import pyarrow.parquet  # with what we use of it
     except ImportError:
         raise ModuleNotFoundError(
             "Parquet and Arrow data need pyarrow, which is not installed: pip install 'fastloss[arrow]'"

@@ -288,14 +288,13 @@ def _row_axes(
         axis = own.get(k, 0)
         shapes[k] = (*a.shape[:axis], n, *a.shape[axis + 1 :])
     _, axes = sample_axes(function, shapes, options)
-    for k, a in arrays.items():
-        if axes.get(k) != own.get(k, 0):
-            row = tuple(m for i, m in enumerate(a.shape) if i != own.get(k, 0))
-            lead = next(iter(inspect.signature(function).parameters))
-            raise ValueError(
-                f"a row of {k} has shape {row}, which {function.__name__} does not take beside {lead} of shape "
-                f"{shapes.get(lead)} (None for {k} leaves the column out)"
-            )
+    lead = next(iter(inspect.signature(function).parameters))
+    for k in [k for k in arrays if axes.get(k) != own.get(k, 0) and (k != lead or len(arrays) == 1)]:
+        row = tuple(m for i, m in enumerate(arrays[k].shape) if i != own.get(k, 0))
+        raise ValueError(
+            f"a row of {k} has shape {row}, which {function.__name__} does not take beside {lead} of shape "
+            f"{shapes.get(lead)} (None for {k} leaves the column out)"
+        )
     return axes
 
 

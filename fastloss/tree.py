@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -53,8 +54,7 @@ def evaluate_by_dask(
         part(empty, axes, first, shared, {k: blocks[i] for k, blocks in cut.items()})
         for i, first in enumerate(bounds[:-1] if axes else [0])
     ]
-    total = _computed(_tree(parts), parts, bounds, progress)
-    return total
+    return _computed(_tree(parts), parts, bounds, progress)
 
 
 def _bounds(lazy: Mapping[str, Any], axes: Mapping[str, int], samples: int) -> list[int]:
@@ -68,7 +68,7 @@ def _bounds(lazy: Mapping[str, Any], axes: Mapping[str, int], samples: int) -> l
 def _blocks(name: str, a: Any, axis: int, bounds: list[int], lazy: bool) -> list[Any]:
     """The parts of an argument that belong to the cuts."""
     if not lazy:
-        return [a[(slice(None),) * axis + (slice(i, j),)] for i, j in zip(bounds, bounds[1:], strict=False)]
+        return [a[(slice(None),) * axis + (slice(i, j),)] for i, j in itertools.pairwise(bounds)]
     sizes = tuple(np.diff(bounds).tolist())
     wanted = tuple(sizes if k == axis else (n,) for k, n in enumerate(a.shape))
     if a.chunks != wanted:

@@ -55,7 +55,7 @@ def test_files_are_one_call(arrays, tmp_path, suffix, kind):
     for chunk_size in (None, 1, 33, 1000):
         seen = []
         found = fl.evaluate(
-            "cross_entropy", path, per_sample=True, chunk_size=chunk_size, progress=lambda *a: seen.append(a)
+            "cross_entropy", path, per_sample=True, chunk_size=chunk_size, progress=lambda *a, to=seen: to.append(a)
         )
         assert found.compute() == pytest.approx(expected.mean(dtype=float), rel=1e-12)
         np.testing.assert_array_equal(found.losses(), expected)
@@ -103,7 +103,7 @@ def test_files_are_one_data_set(arrays, tmp_path):
     expected = fl.cross_entropy(**arrays)
     for source in (str(tmp_path / "*.parquet"), [tmp_path / "a.parquet", tmp_path / "b.parquet"]):
         seen = []
-        found = fl.evaluate("cross_entropy", source, per_sample=True, progress=lambda *a: seen.append(a))
+        found = fl.evaluate("cross_entropy", source, per_sample=True, progress=lambda *a, to=seen: to.append(a))
         assert found.compute() == pytest.approx(expected, rel=1e-12) and len(found.losses()) == N
         assert seen[-1][0] == N
     with pytest.raises(FileNotFoundError, match=r"no file has a name like .*x\*"):

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 import fastloss as fl
 
-from .loading import load_inputs
+from .loading import load_inputs, use_dask
 from .losses import find_losses
 from .parsing import EVAL_USAGE, Parser, did_you_mean, eval_parser, loss_parser, top_parser
 from .refusal import Refusal
@@ -47,6 +47,8 @@ def run_eval(argv: Sequence[str]) -> None:
     options = loss_parser(loss).parse_strictly(argv[1:])
     with contextlib.ExitStack() as stack:
         inputs = load_inputs(loss, options, stack)
+        if options.dask is not None:
+            use_dask(options.dask, loss, inputs, stack)
         evaluation = evaluate(loss, inputs, stack.enter_context(progress_bar(loss.name, options.quiet)))
     report = summarise(loss, inputs, evaluation, options.top)
     for note in inputs.notes:

@@ -109,12 +109,24 @@ def loss_parser(loss: Loss) -> Parser:
         "files",
         nargs="*",
         metavar="FILE.npz",
-        help="arrays whose keys are the argument names; several: one data set",
+        help="arrays whose keys are the argument names, or a Parquet, Feather or Arrow file with columns; several, or "
+        "a quoted pattern: one data set; -: standard input",
     )
     parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar (it shows on a terminal only)")
     parser.add_argument("--per-sample", dest="per_sample", metavar="OUT.npy", help="write the loss of every sample")
+    parser.add_argument(
+        "--column",
+        dest="columns",
+        action="append",
+        default=[],
+        metavar="ARGUMENT=COLUMN",
+        help="of Parquet, Feather and Arrow files: the column of an argument, if it bears another name",
+    )
+    parser.add_argument(
+        "--dask", metavar="WHERE", help='evaluate by Dask: "local", or a scheduler\'s address such as tcp://host:8786'
+    )
     group = parser.add_argument_group(f"arguments of {loss.name}")
     notes = loss.notes() | OWN_NOTES
     for name in loss.parameters:
