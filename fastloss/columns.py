@@ -36,19 +36,18 @@ class ArrayColumn:
         if self.mapped is not None:
             self._let_go()
             self.read_last = first, last
-            self._advise(POPULATE_READ, *self._bytes(first, last))
+            part = self._part(first, last)
+            if part.flags.forc:  # else what lies between would come along
+                self._advise(POPULATE_READ, *byte_bounds(part))
         return self._part(first, last)
 
     def _let_go(self) -> None:
         if self.read_last is not None:
-            self._advise(mmap.MADV_DONTNEED, *self._bytes(*self.read_last))
+            self._advise(mmap.MADV_DONTNEED, *byte_bounds(self._part(*self.read_last)))
             self.read_last = None
 
-    def _bytes(self, first: int, last: int) -> tuple[int, int]:
-        """Addresses from the first byte of samples [first, last) to behind the last one."""
-        return byte_bounds(self._part(first, last))
-
     def _advise(self, advice: int, start: int, stop: int) -> None:
+        """Tell the system about the pages of these addresses."""
         assert self.mapped is not None
         base = np.frombuffer(self.mapped, np.uint8).ctypes.data
         first = (start - base) // mmap.PAGESIZE * mmap.PAGESIZE
