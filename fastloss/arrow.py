@@ -88,8 +88,8 @@ class Table:
 
     def _open_file(self, pa: Any, start: bytes) -> None:
         if start.startswith(PARQUET):
-            # A buffer: pages come one by one, and no row group as a whole.
-            file = pa.parquet.ParquetFile(self.source, buffer_size=1 << 20)
+            # Pages come one by one: no row group stands in memory as a whole, let alone all of them.
+            file = pa.parquet.ParquetFile(self.source, buffer_size=1 << 20, pre_buffer=False)
             self.schema, self.rows = file.schema_arrow, file.metadata.num_rows
             self._batches = lambda names, step: file.iter_batches(batch_size=step, columns=names, use_threads=False)
         elif start.startswith(IPC_FILE):
@@ -139,10 +139,10 @@ class Table:
                 while start < batch.num_rows:
                     if step is None and start == 0:
                         wanted = rows_of(found.values(), batch.num_rows)
-                    pieces = {a: found[c].slice(start, wanted) for a, c in columns.items()}
-                    yield first, {a: numbers(piece, a, first) for a, piece in pieces.items()}
+                    yield first, {a: numbers(found[c].slice(start, wanted), a, first) for a, c in columns.items()}
                     taken = min(wanted, batch.num_rows - start)
                     start, first = start + taken, first + taken
+                del batch, found  # before the next one is read
 
     def _guess(self, names: list[str]) -> int:
         """Rows of a Parquet file in one batch, before the first one is seen: fixed widths are known, lists are not."""
