@@ -25,8 +25,8 @@ FL_INLINE double fold_lanes(double *lane) {
     return lane[0] + lane[1];
 }
 
-/* Sum of v[n] in float64 throughout: for losses of rows, of which there are few, so that no split of the data changes their
- * sum; and for tiles where four floats overflow. */
+/* Sum of v[n] in float64 throughout: for losses of rows, of which there are few, so that no split of the data changes
+ * their sum; and for tiles where four floats overflow. */
 static double tile_sum_wide(const real *restrict v, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     for (ptrdiff_t i = 0; i < n; i += FL_LANES)
