@@ -39,7 +39,8 @@ static void add_to_lanes(double *restrict lane, const real *restrict v, ptrdiff_
         for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
 }
 
-/* Sum of v[n] in float64 throughout, for tiles where four floats overflow. */
+/* Sum of v[n] in float64 throughout: for losses of rows, of which there are few, so that no split of the data changes
+ * their sum; and for tiles where four floats overflow. */
 static double tile_sum_wide(const real *restrict v, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     add_to_lanes(lane, v, n);
