@@ -152,13 +152,14 @@ class Accumulator:
         index, losses = samples.worst(int(worst))
         return {**samples.statistics(), "worst": list(zip(index.tolist(), losses.tolist(), strict=True))}
 
-    def losses(self) -> Array:
-        """(samples,) float64: the loss of every sample in order; nan where nothing in the sample counts."""
-        return self._need_samples().losses()
+    def losses(self, first: int = 0, last: int | None = None) -> Array:
+        """(samples,) float64: the loss of every sample, or of samples [first, last), in order; nan where nothing in the
+        sample counts."""
+        return self._need_samples().losses(first, last)
 
-    def counted(self) -> Array:
-        """(samples,) bool: whether anything in the sample counts."""
-        return self._need_samples().counted()
+    def counted(self, first: int = 0, last: int | None = None) -> Array:
+        """(samples,) bool: whether anything in the sample counts; of all, or of samples [first, last)."""
+        return self._need_samples().counted(first, last)
 
     def samples(self) -> int:
         """Number of samples so far, with those in which nothing counts."""

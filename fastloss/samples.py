@@ -54,28 +54,24 @@ class Samples:
             self._used += len(room)
             losses = losses[len(room) :]
 
-    def _filled(self) -> Iterator[Array]:
-        last = len(self._segments) - 1
-        return (segment[: self._used if k == last else SEGMENT] for k, segment in enumerate(self._segments))
+    def _filled(self, first: int = 0, last: int | None = None) -> Iterator[Array]:
+        """Samples [first, last) in pieces, each within a segment."""
+        last = len(self) if last is None else min(last, len(self))
+        for start in range(first // SEGMENT * SEGMENT, last, SEGMENT):
+            yield self._segments[start // SEGMENT][max(0, first - start) : last - start]
 
-    def losses(self) -> Array:
-        """(n,) float64, a copy; nan where nothing counts."""
-        return np.concatenate([np.empty(0), *(np.where(np.isnan(s), np.nan, s) for s in self._filled())])
+    def losses(self, first: int = 0, last: int | None = None) -> Array:
+        """Of samples [first, last), float64, a copy; nan where nothing counts."""
+        return np.concatenate([np.empty(0), *(np.where(np.isnan(s), np.nan, s) for s in self._filled(first, last))])
 
     def latest(self) -> Array:
-        """(n,) float64, a copy: those of the last `append` or `extend`."""
-        missing, pieces = self._appended, [np.empty(0)]
-        for segment in reversed(list(self._filled())):
-            piece = segment[max(0, len(segment) - missing) :] if missing else segment[:0]
-            pieces.insert(1, np.where(np.isnan(piece), np.nan, piece))
-            missing -= len(piece)
-            if not missing:
-                break
-        return np.concatenate(pieces)
+        """Those of the last `append` or `extend`."""
+        return self.losses(len(self) - self._appended)
 
-    def counted(self) -> Array:
-        """(n,) bool: whether anything in the sample counts."""
-        return np.concatenate([np.empty(0, np.bool_), *(s.view(np.uint64) != LEFT_OUT for s in self._filled())])
+    def counted(self, first: int = 0, last: int | None = None) -> Array:
+        """Of samples [first, last), bool: whether anything in the sample counts."""
+        pieces = (s.view(np.uint64) != LEFT_OUT for s in self._filled(first, last))
+        return np.concatenate([np.empty(0, np.bool_), *pieces])
 
     def counting(self) -> Iterator[tuple[Array, Array]]:
         """Piece by piece (index, loss) of the samples that count."""

@@ -226,7 +226,7 @@ def test_a_loss_of_the_whole_batch_is_one_call(arrays, models, monkeypatch):
     assert fl.evaluate("cross_entropy", **lazy).compute() == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_latest_part():
+def test_parts_of_the_samples():
     total = fl.Accumulator("l1_loss", per_sample=True)
     assert len(total.latest()) == total.samples() == 0
     total.update(np.arange(5.0), 0.0)
@@ -235,6 +235,10 @@ def test_the_latest_part():
     big = np.arange(300_000.0)  # over several segments
     total.update(big, 0.0)
     np.testing.assert_array_equal(total.latest(), big)
+    whole, counted = total.losses(), total.counted()
+    for first, last in ((0, 9), (4, 8), (131_000, 270_000), (131_072, 262_144), (299_999, 400_000), (9, 9)):
+        np.testing.assert_array_equal(total.losses(first, last), whole[first:last])
+        np.testing.assert_array_equal(total.counted(first, last), counted[first:last])
     other = fl.Accumulator("l1_loss", per_sample=True)
     other.update(np.ones(2), 0.0)
     total.merge(other)

@@ -87,12 +87,12 @@ def group(keys: list[Any], inputs: Inputs, total: Accumulator) -> list[dict[str,
         if array.shape[0] != n:
             where = f"{path}: " if len(keys) > 1 else ""
             raise Refusal(f"{where}--group-by: {array.shape[0]} keys for {n} samples")
-    losses, counted = total.losses(), total.counted()
     groups: dict[Any, Group] = {}
     at = 0
     for chunk in chunks(keys):
-        add(groups, chunk, losses[at : at + len(chunk)], counted[at : at + len(chunk)])
-        at += len(chunk)
+        end = at + len(chunk)
+        add(groups, chunk, total.losses(at, end), total.counted(at, end))
+        at = end
     order = sorted(groups, key=lambda key: (isinstance(key, str), key))  # files may have either kind
     order.sort(key=lambda key: worst_first(groups[key]))
     return [
