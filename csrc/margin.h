@@ -251,7 +251,7 @@ static void multi_margin_block(const void *arg, ptrdiff_t block, char *scratch, 
         margin_columns(job, start, n, s);
     finish_margins(st, lanes, classes);
     if (job->value) memcpy((real *)job->value + start, st->value, (size_t)n * sizeof(real));
-    out->sum += tile_sum(st->value, lanes);
+    out->sum += tile_sum_wide(st->value, lanes);
     if (job->want & FL_GRAD && !by_rows(job)) margin_columns_gradient(job, start, n, s);
 }
 

@@ -215,7 +215,7 @@ static void multilabel_margin_block(const void *arg, ptrdiff_t block, char *scra
     if (!(few ? multilabel_columns : multilabel_rows)(job, start, n, counted, s, out)) return;
     tile_clear_padding(s->value, n);
     if (job->value) memcpy((real *)job->value + start, s->value, (size_t)n * sizeof(real));
-    out->sum += tile_sum(s->value, lanes);
+    out->sum += tile_sum_wide(s->value, lanes);
 }
 
 /* Check the labels of a block's rows and count them. */

@@ -129,7 +129,7 @@ static void cross_entropy_block(const void *arg, ptrdiff_t block, char *scratch,
 
     finish_value[kind](st, lanes, f);
     if (job->value) memcpy((real *)job->value + start, st->value, (size_t)n * sizeof(real));
-    out->sum += tile_sum(st->value, lanes);
+    out->sum += tile_sum_wide(st->value, lanes);
     if (!(job->want & FL_GRAD)) return;
     finish_factor[kind](st, load_grad_output(job, start, n, s->out), lanes, f);
     if (!by_rows(job)) {

@@ -240,7 +240,7 @@ static void probabilities_block(const void *arg, ptrdiff_t block, char *scratch,
     pick_labels(job, start, n, st);
     (log ? finish_cost_log : focal ? finish_cost_focal : finish_cost)(st, lanes, f);
     if (job->value) memcpy((real *)job->value + start, st->value, (size_t)n * sizeof(real));
-    out->sum += tile_sum(st->value, lanes);
+    out->sum += tile_sum_wide(st->value, lanes);
     if (!(job->want & FL_GRAD)) return;
     const real *g = load_grad_output(job, start, n, s->out);
     (log ? finish_slope_log : focal ? finish_slope_focal : finish_slope)(st, g, lanes, f);

@@ -54,7 +54,8 @@ static void add_groups(double *restrict lane, const real *restrict v, ptrdiff_t 
 /* Whether a sum of groups is no number because four floats overflowed, or might be. */
 FL_INLINE int overflowed(double sum) { return sizeof(real) < sizeof(double) && sum - sum != 0; }
 
-/* Sum of v[n] in float64 throughout. */
+/* Sum of v[n] in float64 throughout: for losses of rows, of which there are few, so that no split of the data changes
+ * their sum; and for tiles where four floats overflow. */
 static double tile_sum_wide(const real *restrict v, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     add_to_lanes(lane, v, n);

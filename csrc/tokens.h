@@ -360,7 +360,7 @@ static void tokens_block(const void *arg, ptrdiff_t block, char *scratch, fl_par
     }
     finish_counted(st, lanes);
     if (job->rows.value) memcpy((real *)job->rows.value + start, st->value, (size_t)n * sizeof(real));
-    out->sum += tile_sum(st->value, lanes);
+    out->sum += tile_sum_wide(st->value, lanes);
 }
 
 #endif

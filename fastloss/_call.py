@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,20 +166,37 @@ def scale_of(reduction: str, denominator: float) -> float:
 
 
 class Sums(NamedTuple):
-    """A reduced loss before its division."""
+    """A reduced loss before its division, and the unreduced one if asked for."""
 
     total: float
     denominator: float
+    values: Array | None = None
 
 
 class Unfinished(str):
     """A reduction ("mean" or "sum") that gives `Sums`: what accumulators add up."""
 
+    with_values = False
 
-def reduced(total: float, reduction: str, denominator: float) -> Any:
-    """np.float64 by IEEE division, without NumPy's warnings or Python's exception; or `Sums` if asked for."""
+
+class UnfinishedWithValues(Unfinished):
+    """The same, with the unreduced loss from the same pass."""
+
+    with_values = True
+
+
+def keeps_values(reduction: str) -> bool:
+    """Whether the unreduced loss is written."""
+    return reduction == "none" or getattr(reduction, "with_values", False)
+
+
+def reduced(total: float, reduction: str, denominator: float, value: Array | None = None) -> Any:
+    """np.float64 by IEEE division, without NumPy's warnings or Python's exception; or the unreduced loss, or `Sums`, if
+    asked for."""
     if isinstance(reduction, Unfinished):
-        return Sums(total, denominator)
+        return Sums(total, denominator, value)
+    if value is not None:
+        return unwrap(value)
     if reduction not in AVERAGES:
         return np.float64(total)
     if denominator != 0:
@@ -198,7 +215,7 @@ def outputs(
 ) -> tuple[Array | None, tuple[Array, ...] | None]:  # fmt: skip
     """The arrays that the call writes: the caller's, checked, or fresh ones."""
     value: Array | None = None
-    if reduction == "none":
+    if keeps_values(reduction):
         value = np.empty(shape, real) if out is None else check_output(out, "out", shape, real, inputs)
     if not return_grad:
         return value, None
@@ -360,9 +377,11 @@ def general_elementwise(
         None if hess is None else hess[...], expanded,
     )  # fmt: skip
     total = run(job)
+    if value is not None and reduction != "none":  # where values are written the kernels sum none
+        total = run(replace(job, value=None)) if spec.per_sample else total_of(value, None, positions, real)
     if divides != reduction:
         total, denominator = total / denominator, 1.0
-    return result(reduced(total, reduction, denominator) if value is None else unwrap(value), grads, hess)
+    return result(reduced(total, reduction, denominator, value), grads, hess)
 
 
 if _config.native is not None:

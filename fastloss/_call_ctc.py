@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from . import _config, _reference
 from ._arrays import Array, as_array, at, check_output, where, working_dtype
-from ._call import INT32_MAX, boolean, check_options, integer, reduced, result, scale_of, split_grad_output, unwrap
+from ._call import (
+    INT32_MAX,
+    boolean,
+    check_options,
+    integer,
+    keeps_values,
+    reduced,
+    result,
+    scale_of,
+    split_grad_output,
+)
 
 Integers = NDArray[np.int64]
 
@@ -198,7 +208,7 @@ def general_ctc(
     inputs = [a for a in (frames, checked.labels, grad_output_array) if a is not None]
     inputs += [a for a in (input_lengths, target_lengths) if isinstance(a, np.ndarray)]
     value: Array | None = None
-    if reduction == "none":
+    if keeps_values(reduction):
         value = np.empty(shape, real) if out is None else check_output(out, "out", shape, real, inputs)
     grad: Array | None = None
     grad_shape = frames.shape if batched else (longest, classes)
@@ -216,9 +226,7 @@ def general_ctc(
         None if grad is None else grad.reshape(frames.shape), grad_out is None, exact,
     )  # fmt: skip
     total = run(job)
-    return result(
-        reduced(total, reduction, samples) if value is None else unwrap(value), None if grad is None else (grad,)
-    )
+    return result(reduced(total, reduction, samples, value), None if grad is None else (grad,))
 
 
 if _config.native is not None:

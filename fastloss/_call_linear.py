@@ -27,7 +27,6 @@ from ._call import (
     scale_of,
     share,
     split_grad_output,
-    unwrap,
 )
 from ._call_rows import as_class_weight, bad_label
 
@@ -159,8 +158,7 @@ def linear_cross_entropy(
         unreduced = engine(job)
         if value is not None:
             np.copyto(value, unreduced.reshape(positions), casting="unsafe")
-            return result(unwrap(value), grads)
-        return result(reduced(float(unreduced.sum()), reduction, denominator), grads)
+        return result(reduced(float(unreduced.sum()), reduction, denominator, value), grads)
 
 
 # ---- tiles -----------------------------------------------------------------------------------------------------------

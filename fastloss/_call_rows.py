@@ -24,7 +24,6 @@ from ._call import (
     scale_of,
     share,
     split_grad_output,
-    unwrap,
 )
 
 
@@ -224,7 +223,7 @@ def general_rows(
         # labels are checked before anything is written, and before probabilities; the mean's scale is known then
         job.scale *= scale_of(reduction, run(job, True)[1])
     total, counted = run(job, False)
-    return result(reduced(total, reduction, counted) if value is None else unwrap(value), grads)
+    return result(reduced(total, reduction, counted, value), grads)
 
 
 def general_softmax(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array
-from ._call import Sums, Unfinished, boolean, integer, reduced
+from ._call import Sums, Unfinished, UnfinishedWithValues, boolean, integer, reduced
+from .samples import Samples, counted_positions, sample_means
 
 __all__ = ["Accumulator"]
 
@@ -19,7 +20,6 @@ NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out",
 # Names of losses in which every sample depends on the others: no parts add up to their value, so that all data must
 # come in one `update`, and `evaluate` makes one call of it.
 WHOLE_BATCH: frozenset[str] = frozenset()
-QUANTILES = ("0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
 
 
 class Accumulator:
@@ -34,9 +34,8 @@ class Accumulator:
     loss : callable or str
         A loss function of this package, or its name.
     per_sample : bool
-        Also keep the loss of every sample, for `statistics` and `losses`: 9 bytes per sample, and the loss is computed
-        twice. A sample is an index of axis 0 of the unreduced loss; its loss is the mean over the other axes of the
-        positions that count.
+        Also keep the loss of every sample, for `statistics` and `losses`: 8 bytes per sample. A sample is an index of
+        axis 0 of the unreduced loss; its loss is the mean over the other axes of the positions that count.
     **options
         Options of the loss (`reduction`, "mean" or "sum", among them) and operands that are the same for every part,
         such as class weights.
@@ -80,8 +79,7 @@ class Accumulator:
     def reset(self) -> None:
         """Forget all data."""
         self._total = self._denominator = Compensated()
-        self._losses: list[Array] = []
-        self._counted: list[Array] = []
+        self._samples = Samples() if self.per_sample else None
         self._updated = False
 
     def update(self, *operands: Any, **call: Any) -> None:
@@ -91,11 +89,10 @@ class Accumulator:
         self._refuse_parts(self._updated)
         if self._root:
             arguments.pop("eps", None)
-        sums = self._summed(*operands, **arguments, reduction=Unfinished(self.reduction))
-        if self.per_sample:
-            losses, counted = self._samples(operands, arguments)
-            self._losses.append(losses)
-            self._counted.append(counted)
+        wanted = Unfinished if self._samples is None else UnfinishedWithValues
+        sums = self._summed(*operands, **arguments, reduction=wanted(self.reduction))
+        if self._samples is not None:
+            self._samples.append(*self._sample_losses(np.asarray(sums.values), operands, arguments))
         self._add(sums)
         self._updated = True
 
@@ -107,12 +104,12 @@ class Accumulator:
         self._total = self._total.plus(sums.total)
         self._denominator = self._denominator.plus(sums.denominator)
 
-    def _samples(self, operands: tuple[Any, ...], arguments: dict[str, Any]) -> tuple[Array, Array]:
-        values = np.asarray(self._summed(*operands, **arguments, reduction="none"))
+    def _sample_losses(
+        self, values: Array, operands: tuple[Any, ...], arguments: dict[str, Any]
+    ) -> tuple[Array, Array]:
         bound = inspect.signature(self._summed).bind(*operands, **arguments)
         bound.apply_defaults()
-        counted = counted_positions(bound.arguments, values.shape)
-        means, counts = sample_means(values, counted)
+        means, counts = sample_means(values, counted_positions(bound.arguments, values.shape))
         return self._finish(means), counts > 0
 
     def _finish(self, means: Any) -> Any:
@@ -129,8 +126,8 @@ class Accumulator:
         self._updated |= other._updated
         self._total = self._total.plus(other._total.high).plus(other._total.low)
         self._denominator = self._denominator.plus(other._denominator.high).plus(other._denominator.low)
-        self._losses += other._losses
-        self._counted += other._counted
+        if self._samples is not None and other._samples is not None:
+            self._samples.extend(other._samples)
 
     def __add__(self, other: Accumulator) -> Accumulator:
         if not isinstance(other, Accumulator):
@@ -149,34 +146,33 @@ class Accumulator:
     def statistics(self, worst: int = 0) -> dict[str, Any]:
         """Of the samples that count: their number, mean, standard deviation (of the population), smallest and largest
         loss and quantiles; and the `worst` samples as (index, loss), nan first, equal losses in the data's order."""
-        losses = self.losses()
-        index = np.flatnonzero(self.counted())
-        losses = losses[index]
-        order = worst_first(losses)[: integer(worst, "worst")]
-        listed = list(zip(index[order].tolist(), losses[order].tolist(), strict=True))
-        least, most = (float(losses.min()), float(losses.max())) if len(losses) else (math.nan, math.nan)
-        return {"n": len(losses), **distribution(losses), "min": least, "max": most, "worst": listed}
+        samples = self._need_samples()
+        if integer(worst, "worst") < 0:
+            raise ValueError(f"worst = {worst} must be at least 0")
+        index, losses = samples.worst(int(worst))
+        return {**samples.statistics(), "worst": list(zip(index.tolist(), losses.tolist(), strict=True))}
 
-    def losses(self) -> Array:
-        """(samples,) float64: the loss of every sample in order; nan where nothing in the sample counts."""
-        self._need_samples()
-        losses = np.concatenate([np.empty(0), *self._losses])
-        losses[~self.counted()] = np.nan
-        return losses
+    def losses(self, first: int = 0, last: int | None = None) -> Array:
+        """(samples,) float64: the loss of every sample, or of samples [first, last), in order; nan where nothing in the
+        sample counts."""
+        return self._need_samples().losses(first, last)
 
-    def counted(self) -> Array:
-        """(samples,) bool: whether anything in the sample counts."""
-        self._need_samples()
-        return np.concatenate([np.empty(0, np.bool_), *self._counted])
+    def counted(self, first: int = 0, last: int | None = None) -> Array:
+        """(samples,) bool: whether anything in the sample counts; of all, or of samples [first, last)."""
+        return self._need_samples().counted(first, last)
+
+    def samples(self) -> int:
+        """Number of samples so far, with those in which nothing counts."""
+        return len(self._need_samples())
 
     def latest(self) -> Array:
         """(samples,) float64: the losses of the part added last; nan where nothing in the sample counts."""
-        self._need_samples()
-        return np.where(self._counted[-1], self._losses[-1], np.nan)
+        return self._need_samples().latest()
 
-    def _need_samples(self) -> None:
-        if not self.per_sample:
+    def _need_samples(self) -> Samples:
+        if self._samples is None:
             raise ValueError("this accumulator keeps no losses of samples: make it with per_sample=True")
+        return self._samples
 
     def __repr__(self) -> str:
         return f"Accumulator({self.function.__name__}, reduction={self.reduction!r}): {float(self.compute())!r}"
@@ -222,41 +218,3 @@ def find_loss(loss: Any) -> Callable[..., Any]:
     if "reduction" not in inspect.signature(function).parameters:
         raise ValueError(f"{name} is not a loss that can be accumulated: it has no reduction")
     return function
-
-
-def counted_positions(arguments: dict[str, Any], shape: tuple[int, ...]) -> Array | None:
-    """Which positions of the unreduced loss `mask` and `ignore_index` leave in; None for all."""
-    counted = None
-    if arguments.get("mask") is not None:
-        counted = np.broadcast_to(np.asarray(arguments["mask"]).astype(bool), shape)
-    target = np.asarray(arguments.get("target"))
-    if "ignore_index" in arguments and target.shape == shape and target.dtype.kind in "iu":
-        labelled = target != arguments["ignore_index"]
-        counted = labelled if counted is None else counted & labelled
-    return counted
-
-
-def sample_means(values: Array, counted: Array | None) -> tuple[Array, Array]:
-    """Mean loss (float64) and number of counted positions of each sample; positions that do not count are 0."""
-    samples = values.shape[0] if values.ndim else 1
-    width = math.prod(values.shape[1:])
-    sums = values.reshape(samples, width).sum(axis=1, dtype=np.float64)
-    counts = np.full(samples, width) if counted is None else counted.reshape(samples, width).sum(axis=1)
-    return sums / np.maximum(counts, 1), counts
-
-
-def worst_first(losses: Array) -> Array:
-    """Indices: nan first, then from the largest down; equal losses in the data's order."""
-    return np.lexsort((-losses, ~np.isnan(losses)))
-
-
-def distribution(losses: np.ndarray) -> dict[str, Any]:
-    """Mean, standard deviation (of the population) and quantiles; nan for no samples, and where a sample is nan."""
-    if not len(losses):
-        return {"mean": math.nan, "std": math.nan, "quantiles": dict.fromkeys(QUANTILES, math.nan)}
-    at = [float(q) for q in QUANTILES]
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean, std, values = losses.mean(), losses.std(), np.quantile(losses, at)
-        # between two infinities, or next to one, interpolation says inf - inf
-        values = np.where(np.isnan(values), np.quantile(losses, at, method="higher"), values)
-    return {"mean": float(mean), "std": float(std), "quantiles": dict(zip(QUANTILES, values.tolist(), strict=True))}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import mmap
 import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
@@ -13,6 +14,11 @@ from typing import IO, Any
 import numpy as np
 
 from ._arrays import Array
+
+try:
+    from numpy.lib.array_utils import byte_bounds  # NumPy 2
+except ImportError:
+    from numpy import byte_bounds  # type: ignore[attr-defined, no-redef]
 
 WHOLE_LIMIT = 1 << 30  # bytes of a member that cannot be read in the order of its samples
 HEADER_LIMIT = 1 << 16  # bytes of a .npy header; NumPy would read gigabytes of it before it refuses
@@ -25,17 +31,58 @@ class ArrayColumn:
 
     def __init__(self, array: Array, axis: int) -> None:
         self.array, self.axis = array, axis
+        self.mapped = mapping_of(array)
+        self.read_last: tuple[int, int] | None = None
 
     def read(self, first: int, last: int) -> Array:
-        """Samples [first, last)."""
+        """Samples [first, last). Of a memory map, what was read before leaves the process's memory, if not the
+        system's cache."""
+        if self.mapped is not None:
+            self._let_go()
+            self.read_last = first, last
+            part = self._part(first, last)
+            if part.flags.forc:  # else what lies between would come along
+                self._advise(POPULATE_READ, *byte_bounds(part))
+        return self._part(first, last)
+
+    def _let_go(self) -> None:
+        if self.read_last is not None:
+            self._advise(mmap.MADV_DONTNEED, *byte_bounds(self._part(*self.read_last)))
+            self.read_last = None
+
+    def _advise(self, advice: int, start: int, stop: int) -> None:
+        """Tell the system about the pages of these addresses."""
+        assert self.mapped is not None
+        base = np.frombuffer(self.mapped, np.uint8).ctypes.data
+        first = (start - base) // mmap.PAGESIZE * mmap.PAGESIZE
+        with contextlib.suppress(OSError, ValueError):  # it is advice: an older kernel does not know all of it
+            self.mapped.madvise(advice, first, stop - base - first)
+
+    def _part(self, first: int, last: int) -> Array:
         return self.array[(slice(None),) * self.axis + (slice(first, last),)]
 
     def close(self) -> None:
-        """The array is the caller's."""
+        """The array is the caller's; what was read of its map is let go."""
+        if self.mapped is not None:
+            self._let_go()
 
     @property
     def sample_bytes(self) -> float:
         return self.array.nbytes / max(1, self.array.shape[self.axis])
+
+
+POPULATE_READ = 22  # MADV_POPULATE_READ, Linux 5.14: all pages in one go, instead of a fault for every few
+
+
+def mapping_of(array: Array) -> mmap.mmap | None:
+    """The memory map under an array, if its pages may be let go: not one whose changes live in this process alone."""
+    base: Any = array
+    while base is not None and not isinstance(base, np.memmap):
+        base = getattr(base, "base", None)
+    if base is None or base.mode not in ("r", "r+") or not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    mapped = base._mmap  # type: ignore[attr-defined]
+    return mapped if isinstance(mapped, mmap.mmap) else None
 
 
 class Member:

@@ -12,6 +12,7 @@ import pytest
 from cases import CASES
 
 import fastloss as fl
+from fastloss.samples import QUANTILES, Samples
 
 SHAPES = {False: (301, 3), True: (301, 7)}
 
@@ -145,3 +146,105 @@ def test_refusals():
         fl.Accumulator(fl.mse_loss).merge(1)
     with pytest.raises(TypeError):
         fl.Accumulator(fl.mse_loss) + 1
+
+
+SPLITS = 200
+
+
+def ctc_parts(rng, n):
+    shape = (12, n, 5)
+    targets, lengths = rng.integers(1, 5, (n, 4)), rng.integers(0, 5, n)
+    return {
+        "log_probs": rng.normal(size=shape),
+        "targets": targets,
+        "input_lengths": np.full(n, 12),
+        "target_lengths": lengths,
+    }
+
+
+def split_cases(rng, n):
+    """(loss, parts, options, axes other than 0): weights per position and per class, masks, ignored labels, CTC."""
+    x, y = rng.normal(size=(n, 5)), rng.normal(size=(n, 5))
+    labels = rng.integers(0, 5, n)
+    yield "mse_loss", {"input": x, "target": y, "weight": rng.uniform(size=(n, 5))}, {}, {}
+    yield "huber_loss", {"input": x, "target": y, "mask": rng.uniform(size=(n, 5)) < 0.3}, {"delta": 0.5}, {}
+    yield "rmse_loss", {"input": x, "target": y}, {}, {}
+    yield "kl_div", {"input": x, "target": rng.uniform(size=(n, 5))}, {"reduction": "batchmean"}, {}
+    yield "multilabel_soft_margin_loss", {"input": x, "target": y > 0}, {"weight": rng.uniform(size=5)}, {}
+    ignored = np.where(rng.uniform(size=n) < 0.4, -100, labels)
+    yield "cross_entropy", {"input": x, "target": ignored}, {"weight": rng.uniform(size=5)}, {}
+    yield "cross_entropy", {"input": x, "target": labels, "mask": labels > 1}, {"reduction": "sum"}, {}
+    single = {"input": x.astype(np.float32), "target": labels}
+    yield "cross_entropy", single, {"label_smoothing": 0.1}, {}
+    yield "focal_loss", single, {}, {}
+    yield "ctc_loss", ctc_parts(rng, n), {}, {"log_probs": 1}
+    yield "linear_cross_entropy", {"input": x, "target": labels}, {"linear_weight": rng.normal(size=(5, 5))}, {}
+
+
+@pytest.mark.parametrize("k", range(11))
+def test_two_hundred_ragged_splits(k, rng):
+    """Merged in a random tree: to 1e-12, statistics included."""
+    n = 97
+    name, parts, options, axes = list(split_cases(rng, n))[k]
+    expected = getattr(fl, name)(**parts, **options)
+    whole = fl.Accumulator(name, per_sample=True, **options)
+    whole.update(**parts)
+    for _ in range(SPLITS):
+        found = []
+        for first, last in itertools.pairwise(ragged(rng, n)):
+            one = fl.Accumulator(name, per_sample=True, **options)
+            one.update(**{a: np.take(v, range(first, last), axes.get(a, 0)) for a, v in parts.items()})
+            found.append(one)
+        while len(found) > 1:
+            at = rng.integers(len(found) - 1)
+            found[at : at + 2] = [found[at] + found[at + 1]]
+        assert found[0].compute() == pytest.approx(expected, rel=1e-12)
+        product = name == "linear_cross_entropy"  # BLAS may round another way for another number of rows
+        np.testing.assert_allclose(found[0].losses(), whole.losses(), rtol=1e-13 if product else 0, atol=0)
+    assert product or found[0].statistics(5) == whole.statistics(5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_samples_change_no_bit_of_the_value(case, rng):
+    """One pass gives both; float32 too, whose sums round."""
+    parts, options = arguments(case, rng)
+    narrow = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in parts.items()}
+    for operands in (parts, narrow):
+        plain, both = (fl.Accumulator(case.function, per_sample=s, **options) for s in (False, True))
+        plain.update(**operands)
+        both.update(**operands)
+        assert plain.compute() == pytest.approx(both.compute(), rel=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 200_000])
+def test_statistics_against_numpy(n, rng):
+    """Quantiles without a sort, worst samples piece by piece: numbers of all sizes, equal ones, infinities."""
+    wide = rng.normal(size=n) * 10.0 ** rng.integers(-300, 300, n)
+    for losses in (wide, rng.integers(-2, 3, n) * 1.0, np.where(rng.uniform(size=n) < 0.3, np.inf, 1.0)):
+        samples = Samples()
+        samples.append(losses, np.ones(n, bool))
+        found = samples.statistics()
+        with np.errstate(over="ignore", invalid="ignore"):
+            expected = np.quantile(losses, [float(q) for q in QUANTILES])
+            above = np.quantile(losses, [float(q) for q in QUANTILES], method="higher")
+            expected = np.where(np.isnan(expected), above, expected)
+        np.testing.assert_allclose(list(found["quantiles"].values()), expected, rtol=1e-13)
+        assert (found["min"], found["max"]) == (losses.min(), losses.max())
+        order = np.argsort(-losses, kind="stable")[:7]
+        index, worst = samples.worst(7)
+        np.testing.assert_array_equal(index, order)
+        np.testing.assert_array_equal(worst, losses[order])
+
+
+def test_a_sample_takes_eight_bytes(rng):
+    samples = Samples()
+    losses, counted = rng.normal(size=1000), rng.uniform(size=1000) < 0.5
+    losses[::7] = np.nan
+    for _ in range(300):
+        samples.append(losses, counted)
+    again = pickle.loads(pickle.dumps(samples))
+    assert len(pickle.dumps(samples)) < 8 * 300_000 + 1000
+    np.testing.assert_array_equal(again.counted(), np.tile(counted, 300))
+    np.testing.assert_array_equal(again.losses(), np.tile(np.where(counted, losses, np.nan), 300))
+    assert again.statistics()["n"] == 300 * counted.sum() and np.isnan(again.statistics()["quantiles"]["0.5"])
+    assert np.isnan(again.worst(3)[1]).all() and len(samples.worst(0)[0]) == 0

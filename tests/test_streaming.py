@@ -183,3 +183,51 @@ def test_chunks_of_ctc(rng):
             np.testing.assert_array_equal(found.losses(), fl.ctc_loss(**operands, reduction="none"))
     single = fl.evaluate("ctc_loss", log_probs=np.zeros((4, 3)), targets=[1], input_lengths=4, target_lengths=1)
     assert single.compute() == fl.ctc_loss(np.zeros((4, 3)), [1], 4, 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_memory_map_leaves_memory_behind_the_chunks(tmp_path, axis):
+    """Of 400 MB a few stay resident, though mapped pages count; along either axis of the samples."""
+    shape = (50_000_000,) if axis == 0 else (2, 25_000_000)
+    np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float64, shape).flush()  # sparse
+    code = (
+        "import re, sys, numpy as np, fastloss as fl\n"
+        "def peak(): return int(re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())[1])\n"
+        "x, before = np.load(sys.argv[1], mmap_mode='r'), peak()\n"
+        "labels = np.broadcast_to(np.zeros((), int), x.shape[1:])\n"
+        "options = {'target': 1.0} if x.ndim == 1 else {'target': labels, 'class_axis': 0}\n"
+        "loss = 'mse_loss' if x.ndim == 1 else 'cross_entropy'\n"
+        "print(peak() - before, float(fl.evaluate(loss, input=x, **options).compute()), peak() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.npy")], capture_output=True, text=True, check=True
+    )
+    _, value, grown = map(float, done.stdout.split())
+    assert value == pytest.approx(1.0 if axis == 0 else np.log(2)) and grown * 1024 < 48 << 20
+
+
+def test_changes_of_a_private_map_stay(tmp_path, rng):
+    x = rng.normal(size=3_000_000)
+    np.save(tmp_path / "x.npy", x)
+    private = np.load(tmp_path / "x.npy", mmap_mode="c")
+    private[::2] = 0.0
+    x[::2] = 0.0
+    for _ in range(2):
+        assert fl.evaluate("mse_loss", input=private, target=0.0).compute() == pytest.approx(np.square(x).mean())
+
+
+def test_float32_in_chunks_of_tiles_is_one_call(rng):
+    """The default chunks are whole tiles of the kernels, whose float32 sums are thus the same."""
+    x, y = rng.normal(size=(800_003, 3)).astype(np.float32), rng.normal(size=(800_003, 3)).astype(np.float32)
+    found = fl.evaluate("mse_loss", input=x, target=y)
+    assert found.compute() == pytest.approx(fl.mse_loss(x, y), rel=1e-14)
+
+
+def test_none_leaves_out_what_the_source_has(tmp_path, rng):
+    x, w = rng.normal(size=(9, 2)), rng.uniform(size=(9, 2))
+    source = {"input": x, "target": x * 2, "weight": w}
+    np.savez(tmp_path / "w.npz", **source)
+    for given in (source, tmp_path / "w.npz"):
+        assert fl.evaluate("mse_loss", given, weight=None).compute() == pytest.approx(fl.mse_loss(x, x * 2))
+        assert fl.evaluate("mse_loss", given).compute() == pytest.approx(fl.mse_loss(x, x * 2, w))

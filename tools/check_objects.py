@@ -30,7 +30,7 @@ HOT = re.compile(r"(map_|tile_|column_|finish_|lanes_)\w+$")
 # Hot functions that may have a scalar loop, or have no arithmetic to pack: name, or object and name -> why.
 SCALAR_ALLOWED = {
     "tile_sum": "the last fold over lanes, once a tile",
-    "tile_sum_wide": "the last fold over lanes, where a sum overflowed",
+    "tile_sum_wide": "the last fold over lanes, once a tile of row losses",
     "tile_max": "the last fold over lanes, once a tile",
     "tile_square_sum": "the last fold over lanes, once a tile",
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",

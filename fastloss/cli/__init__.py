@@ -34,7 +34,7 @@ from typing import Any
 import fastloss as fl
 
 from ..accumulate import Accumulator
-from .loading import Inputs, load_inputs
+from .loading import Inputs, load_inputs, use_dask
 from .losses import Loss, find_losses
 from .parsing import EVAL_USAGE, SHELLS, Parser, did_you_mean, eval_parser, loss_parser, top_parser
 from .progress import Show, progress_bar
@@ -63,7 +63,7 @@ def run_eval(argv: Sequence[str]) -> None:
         complain(note)
     if options.as_json:
         return say(to_json(report))
-    left_out = len(total.losses()) - report["n"]
+    left_out = total.samples() - report["n"]
     print_sections(sections_of(report, left_out, "weight" in inputs.parts[0].arguments, options.groups))
 
 
@@ -84,7 +84,9 @@ def make_report(
     if options.compare:
         from .compare import load_other
 
-        other = load_other(loss, options.compare, inputs, stack)
+        other = load_other(loss, options.compare, options, inputs, stack)
+    if options.dask is not None:
+        use_dask(options.dask, loss, [inputs] if other is None else [inputs, other], stack)
     out = stack.enter_context(losses_file(options.per_sample))
     show = stack.enter_context(progress_bar(options.quiet))
     total = evaluate(loss, inputs, show, out.append if out is not None else None)
@@ -117,7 +119,7 @@ def compared(
 ) -> dict[str, Any]:
     from .compare import compare
 
-    in_all = len(series["first"].losses()) * options.resamples
+    in_all = series["first"].samples() * options.resamples
 
     def drawn(samples: int) -> None:
         show("bootstrap", samples, 8 * samples, 8 * in_all)

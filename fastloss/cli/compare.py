@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import math
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..accumulate import Accumulator, worst_first
+from ..accumulate import Accumulator
+from ..arrow import Field, whole_columns
 from ..columns import column_of, is_array_like
-from .loading import Inputs, Part, load_npy, load_part
+from ..samples import worst_first
+from .loading import Inputs, Part, columns_of, files_of, load_npy, load_part
 from .losses import Loss
 from .refusal import Refusal, reason
 from .summary import texts_of
@@ -25,20 +28,25 @@ DRAWN = 1 << 18  # samples drawn at a time
 OF_THE_MODEL = frozenset({"input_lengths"})
 
 
-def load_other(loss: Loss, paths: list[str], inputs: Inputs, stack: contextlib.ExitStack) -> Inputs:
+def load_other(
+    loss: Loss, given: list[str], options: argparse.Namespace, inputs: Inputs, stack: contextlib.ExitStack
+) -> Inputs:
     """The other model's inputs: predictions from its files, everything else from the first, which must be equal if it
     stands in both."""
+    paths, columns = files_of(given), columns_of(options)
     if len(paths) != len(inputs.parts):
         raise Refusal(f"--compare: expected one other file per FILE, got {len(paths)} for {len(inputs.parts)}")
     pairs = zip(paths, inputs.parts, strict=True)
-    return Inputs([other_part(loss, path, part, stack) for path, part in pairs], inputs.reduction)
+    return Inputs([other_part(loss, path, part, columns, stack) for path, part in pairs], inputs.reduction)
 
 
-def other_part(loss: Loss, path: str, part: Part, stack: contextlib.ExitStack) -> Part:
+def other_part(loss: Loss, path: str, part: Part, columns: dict[str, str], stack: contextlib.ExitStack) -> Part:
+    check_rereadable(part.path, part.arguments)
     if path.endswith(".npy"):
         first = next(iter(loss.parameters))
         return Part(path, {**part.arguments, first: load_npy(path, first)}, part.text)
-    other, keys = load_part(loss, path, {}, [], stack)
+    other, keys = load_part(loss, path, {}, columns, [], stack)
+    check_rereadable(other.path, other.arguments)
     predictions = [name for name in loss.predictions if name in other.arguments]
     if not predictions:
         expected, held = " or ".join(map(repr, loss.predictions)), ", ".join(sorted(keys)) or "nothing"
@@ -49,11 +57,36 @@ def other_part(loss: Loss, path: str, part: Part, stack: contextlib.ExitStack) -
             replaced[name] = value
         elif name != "reduction" or name in part.arguments:
             check_equal(name, part.arguments.get(name, loss.parameters[name].default), value, path)
-    return Part(path, {**part.arguments, **replaced}, part.text)
+    return Part(other.path, of_one_table({**part.arguments, **replaced}, replaced), part.text)
+
+
+def check_rereadable(path: str | None, arguments: dict[str, Any]) -> None:
+    """Targets are read by the evaluation of each model."""
+    if any(isinstance(v, Field) and v.table.once for v in arguments.values()):
+        raise Refusal(f"--compare: {path} is an Arrow stream, which is read once: save it as a Parquet or Feather file")
+
+
+def of_one_table(arguments: dict[str, Any], replaced: dict[str, Any]) -> dict[str, Any]:
+    """Rows of two tables do not come in step: of the table without the predictions the columns are read whole."""
+    tables = [v.table for v in replaced.values() if isinstance(v, Field)]
+    if not tables:
+        return arguments
+    return {k: whole(k, v) if isinstance(v, Field) and v.table is not tables[0] else v for k, v in arguments.items()}
+
+
+def whole(name: str, value: Any) -> Any:
+    """What is no column of a table stays what it is."""
+    if not isinstance(value, Field):
+        return value
+    try:
+        return whole_columns({name: value})[name]
+    except ValueError as error:
+        raise Refusal(f"{value.table.name}: {name}: {reason(error).removeprefix(f'{value.table.name} ')}") from None
 
 
 def check_equal(name: str, ours: Any, theirs: Any, path: str) -> None:
     """Refuse what differs from the first model's, and say where."""
+    ours, theirs = whole(name, ours), whole(name, theirs)
     ours, theirs = (a if is_array_like(a) else np.asarray(a) for a in (ours, theirs))
     if ours.shape != theirs.shape or (ours.dtype.kind in "OUS") != (theirs.dtype.kind in "OUS"):
         raise Refusal(f"{path}: {name} has shape {theirs.shape}, the first file's {ours.shape}: not the same data")

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..accumulate import Accumulator
+from ..arrow import Table
 from ..columns import column_of, keys_of
-from .loading import Inputs, load_npy, open_npz, read_member
+from .loading import Inputs, Part, load_npy, read_member
 from .refusal import Refusal, reason
 
 LARGEST_NUMBER = 100_000  # of groups: a key with more values than that names samples, not groups
 CHUNK_BYTES = 4 << 20  # of keys read at a time
 LONGEST = 1 << 16  # bytes of a key
+GROUPED_TYPES = ("int", "uint", "bool", "string", "large_string", "dictionary")  # of Arrow
 
 
 class Group:
@@ -34,21 +36,39 @@ class Group:
 
 
 def open_keys(key: str, inputs: Inputs, stack: contextlib.ExitStack) -> list[Any]:
-    """The key's arrays, not read yet: one .npy file for the whole data set, or the member `key` of each file."""
+    """The key's arrays, not read yet: one .npy file for the whole data set, or the member or column `key` of
+    each file."""
     if key.endswith(".npy"):
         keys: list[Any] = [load_npy(key, "group_by")]
         check_keys(key, keys[0])
         return keys
-    keys = []
-    for part in inputs.parts:
-        if part.path is None:
-            raise Refusal(f"--group-by {key}: expected a .npy file, or a FILE.npz that holds {key!r}")
-        archive = open_npz(part.path, stack)
-        if key not in (held := keys_of(archive)):
-            raise Refusal(f"{part.path} has no {key!r} to group by (it holds {', '.join(sorted(held)) or 'nothing'})")
-        keys.append(read_member(archive, part.path, key))
-        check_keys(f"{part.path}: member {key!r}", keys[-1])
+    return [keys_in(part, key) for part in inputs.parts]
+
+
+def keys_in(part: Part, key: str) -> Any:
+    """A member of a .npz file, not read yet, or a column of a table."""
+    if part.path is None or part.file is None:
+        raise Refusal(f"--group-by {key}: expected a .npy file, or a FILE.npz that holds {key!r}")
+    table = isinstance(part.file, Table)
+    held = part.file.schema.names if isinstance(part.file, Table) else keys_of(part.file)
+    if key not in held:
+        raise Refusal(f"{part.path} has no {key!r} to group by (it holds {', '.join(sorted(held)) or 'nothing'})")
+    keys = column_in(part.file, key) if isinstance(part.file, Table) else read_member(part.file, part.path, key)
+    check_keys(f"{part.path}: {'column' if table else 'member'} {key!r}", keys)
     return keys
+
+
+def column_in(table: Table, key: str) -> np.ndarray:
+    """All of it: text is small beside rows of numbers."""
+    if table.once:
+        raise Refusal(f"{table.name} is an Arrow stream, which is read once: give --group-by a .npy file")
+    kind = table.schema.field(key).type if table.schema.names.count(key) == 1 else None
+    if kind is not None and not str(kind).startswith(GROUPED_TYPES):
+        raise Refusal(f"{table.name}: column {key!r}: expected integers or text to group by, got {kind}")
+    try:
+        return table.column(key)
+    except ValueError as error:
+        raise Refusal(f"--group-by: {reason(error)}") from None
 
 
 def check_keys(what: str, keys: Any) -> None:
@@ -67,12 +87,12 @@ def group(keys: list[Any], inputs: Inputs, total: Accumulator) -> list[dict[str,
         if array.shape[0] != n:
             where = f"{path}: " if len(keys) > 1 else ""
             raise Refusal(f"{where}--group-by: {array.shape[0]} keys for {n} samples")
-    losses, counted = total.losses(), total.counted()
     groups: dict[Any, Group] = {}
     at = 0
     for chunk in chunks(keys):
-        add(groups, chunk, losses[at : at + len(chunk)], counted[at : at + len(chunk)])
-        at += len(chunk)
+        end = at + len(chunk)
+        add(groups, chunk, total.losses(at, end), total.counted(at, end))
+        at = end
     order = sorted(groups, key=lambda key: (isinstance(key, str), key))  # files may have either kind
     order.sort(key=lambda key: worst_first(groups[key]))
     return [

@@ -8,19 +8,25 @@ import contextlib
 import difflib
 import os
 import stat
+import sys
+import tempfile
 import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from ..arrow import IPC_STREAM, Field, Table, fields_of, is_arrow
 from ..columns import Member, check_header_length, keys_of
+from ..streaming import paths_of
+from ..tree import chunked, scheduler
 from .losses import Loss, flag
 from .refusal import Refusal, reason
 
 TEXT_KEYS = ("transcripts", "text", "texts", "names")
 NPY_MAGIC, NPZ_MAGIC = b"\x93NUMPY", b"PK"
+STANDARD_INPUT, PIPE_LIMIT = "standard input", 1 << 30  # bytes of a pipe that are put by, to be read in any order
 
 
 @dataclass
@@ -29,7 +35,8 @@ class Part:
 
     path: str | None
     arguments: dict[str, Any]  # of the loss, `reduction` aside; arrays of files are not read yet
-    text: np.ndarray | None = None  # of each sample, if the file has it
+    text: Any = None  # of each sample, if the file has it: an array or `Texts`
+    file: zipfile.ZipFile | Table | None = None  # open
     samples: int = 0  # known once it is evaluated
 
 
@@ -42,9 +49,8 @@ class Inputs:
     notes: list[str] = field(default_factory=list)  # for stderr
 
 
-def check_magic(path: str, magic: bytes, otherwise: str) -> bytes:
-    """Refuse what is not a .npy or .npz file by its first bytes, which are returned: NumPy's own message would be about
-    pickles."""
+def first_bytes(path: str) -> bytes:
+    """By which a file's kind is known: enough for the length of a .npy header."""
     try:
         kind = os.stat(path).st_mode  # before it is opened: a pipe without a writer would make us wait
         if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
@@ -54,26 +60,83 @@ def check_magic(path: str, magic: bytes, otherwise: str) -> bytes:
             start = file.read(12)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise Refusal(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return start
+
+
+def check_magic(path: str, magic: bytes, otherwise: str, name: str | None = None) -> bytes:
+    """Refuse what is not a .npy or .npz file by its first bytes, which are returned: NumPy's own message would be about
+    pickles."""
+    start = first_bytes(path)
+    path = name or path
     if not start.startswith(magic):
         hint = otherwise if start.startswith((NPY_MAGIC, NPZ_MAGIC)) else ""
         raise Refusal(f"{path} is not a {'.npy' if magic == NPY_MAGIC else '.npz'} file{hint}")
     return start
 
 
-def load_npy(path: str, name: str) -> np.ndarray:
+class Texts:
+    """A column of a table that is read where it is asked for: there are few worst samples."""
+
+    def __init__(self, table: Table, column: str) -> None:
+        self.table, self.column = table, column
+        self.read: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return self.table.rows or 0
+
+    def __getitem__(self, i: int) -> Any:
+        if self.read is None:
+            self.read = self.table.column(self.column)
+        return self.read[i]
+
+
+def put_by(stack: contextlib.ExitStack, stream: IO[bytes]) -> str:
+    """A temporary file with what a pipe holds; `stack` will remove it."""
+    file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="fastloss-"))  # noqa: SIM115
+    while piece := stream.read(1 << 20):
+        if file.tell() + len(piece) > PIPE_LIMIT:
+            limit = f"{PIPE_LIMIT / 2**30:g} GiB"
+            raise Refusal(f"{STANDARD_INPUT} holds more than {limit}: save it as a file, or pipe an Arrow stream")
+        file.write(piece)
+    file.flush()
+    return file.name
+
+
+def standard_input(stack: contextlib.ExitStack) -> tuple[IO[bytes] | str, bytes]:
+    """An Arrow stream as it comes; anything else as the path of a file. And its first bytes."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise Refusal(f"{STANDARD_INPUT} is a terminal: expected a .npz file or an Arrow stream from a pipe or a file")
+    stream: Any = sys.stdin.buffer
+    start = stream.peek(6)[:6]
+    if start.startswith(IPC_STREAM):
+        return stream, start
+    return put_by(stack, stream), start
+
+
+def load_flag(given: str, name: str, stack: contextlib.ExitStack) -> np.ndarray:
+    """The array that a flag names."""
+    if given != "-":
+        return load_npy(given, name)
+    found, _ = standard_input(stack)
+    if not isinstance(found, str):
+        raise Refusal(f"{STANDARD_INPUT} is an Arrow stream: give it as FILE, without {flag(name)}")
+    return load_npy(found, name, STANDARD_INPUT)
+
+
+def load_npy(path: str, name: str, shown: str | None = None) -> np.ndarray:
     """A .npy file, mapped and not read, so that arrays beyond memory work."""
-    start = check_magic(path, NPY_MAGIC, f" but a .npz file; give it without {flag(name)}")
+    start = check_magic(path, NPY_MAGIC, f" but a .npz file; give it without {flag(name)}", shown)
     try:
         check_header_length(int.from_bytes(start[8:10] if start[6:7] == b"\1" else start[8:12], "little"))
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
     except Exception as error:  # a hostile header can make NumPy raise nearly anything
-        raise Refusal(f"{path} cannot be read as an array: {reason(error)}") from None
+        raise Refusal(f"{shown or path} cannot be read as an array: {reason(error)}") from None
 
 
-def open_npz(path: str, stack: contextlib.ExitStack) -> zipfile.ZipFile:
-    """The archive, which `stack` will close."""
-    check_magic(path, NPZ_MAGIC, " but a .npy file; give it as --input or another array")
+def open_npz(path: str, stack: contextlib.ExitStack, name: str | None = None) -> zipfile.ZipFile:
+    """The archive, which `stack` will close; `name` is what the user knows it by."""
+    check_magic(path, NPZ_MAGIC, " but a .npy file; give it as --input or another array", name)
     try:
         # zipfile leaves a file open that it opened itself and found damaged.
         return stack.enter_context(zipfile.ZipFile(stack.enter_context(open(path, "rb"))))
@@ -91,11 +154,13 @@ def read_member(archive: zipfile.ZipFile, path: str, key: str) -> Member:
 def load_inputs(loss: Loss, options: argparse.Namespace, stack: contextlib.ExitStack) -> Inputs:
     """Arrays and options of a loss from the command line and, where that is silent, from the .npz files."""
     given = {n: v for n, v in vars(options).items() if n in loss.parameters}
-    flags = {n: load_npy(v, n) if loss.is_array(n) and isinstance(v, str) else v for n, v in given.items()}
+    flags = {n: load_flag(v, n, stack) if loss.is_array(n) and isinstance(v, str) else v for n, v in given.items()}
     inputs = Inputs([])
     reductions = set()
-    for path in options.files or [None]:
-        part, keys = load_part(loss, path, flags, inputs.notes, stack)
+    columns = columns_of(options)
+    paths: list[str | None] = [*files_of(options.files)]
+    for path in paths or [None]:
+        part, keys = load_part(loss, path, flags, columns, inputs.notes, stack)
         inputs.notes += likely_typos(loss, path, keys, part.arguments)
         check_complete(loss, path, keys, part.arguments)
         reductions.add(chosen_reduction(part.arguments.pop("reduction", None), loss.parameters["reduction"].default))
@@ -106,14 +171,53 @@ def load_inputs(loss: Loss, options: argparse.Namespace, stack: contextlib.ExitS
     return inputs
 
 
+def use_dask(where: str, loss: Loss, models: list[Inputs], stack: contextlib.ExitStack) -> None:
+    """Until `stack` is closed Dask evaluates what is mapped. What stands in archives and tables comes in an order that
+    no task could begin in the middle of: it is evaluated here."""
+    try:
+        stack.enter_context(scheduler(where))
+    except (ValueError, ImportError) as error:
+        raise Refusal(f"--dask: {reason(error)}") from None
+    for part in [part for inputs in models for part in inputs.parts]:
+        if any(isinstance(v, (Member, Field)) for v in part.arguments.values()):
+            models[0].notes.append(f"note: {part.path} is evaluated without Dask, which needs .npy files")
+        else:
+            part.arguments = chunked(part.arguments, loss.function)
+
+
+def files_of(given: list[str]) -> list[str]:
+    """The files named, and those of quoted patterns."""
+    try:
+        return [path for one in given for path in (paths_of(one) if one != "-" else ["-"])]
+    except FileNotFoundError as error:
+        raise Refusal(str(error)) from None
+
+
+def columns_of(options: argparse.Namespace) -> dict[str, str]:
+    """``--column input=logits``"""
+    for pair in options.columns:
+        if "=" not in pair:
+            raise Refusal(f"--column: expected ARGUMENT=COLUMN, got {pair!r}")
+    return dict(pair.split("=", 1) for pair in options.columns)
+
+
 def load_part(
-    loss: Loss, path: str | None, flags: dict[str, Any], notes: list[str], stack: contextlib.ExitStack
-) -> tuple[Part, list[str]]:
+    loss: Loss, path: str | None, flags: dict[str, Any], columns: dict[str, str], notes: list[str],
+    stack: contextlib.ExitStack,
+) -> tuple[Part, list[str]]:  # fmt: skip
     """One file's arguments below the flags', and the names of its members."""
     part = Part(path, dict(flags))
     if path is None:
         return part, []
-    archive = open_npz(path, stack)
+    source: Any = path
+    if path == "-":
+        part.path = path = STANDARD_INPUT
+        source, start = standard_input(stack)
+    else:
+        start = first_bytes(path)
+    if is_arrow(start):
+        return load_table(loss, part, source, columns)
+    part.file = archive = open_npz(source, stack, path)
     keys = keys_of(archive)
     for key in keys:
         if key in loss.parameters and key not in flags:
@@ -121,6 +225,21 @@ def load_part(
             part.arguments[key] = member if loss.is_array(key) and member.shape else plain_option(loss, path, member)
     part.text = read_text(archive, path, set(keys) - set(loss.parameters), notes)
     return part, keys
+
+
+def load_table(loss: Loss, part: Part, source: Any, columns: dict[str, str]) -> tuple[Part, list[str]]:
+    """The columns of a Parquet or Feather file or an Arrow stream; nothing is read but the schema."""
+    try:
+        part.file = table = Table(source, part.path)
+        arrays = [n for n in loss.parameters if loss.is_array(n)]
+        part.arguments.update(fields_of(table, arrays, columns, part.arguments))
+    except (ValueError, ImportError) as error:
+        raise Refusal(reason(error)) from None
+    names = table.schema.names
+    text = next((k for k in TEXT_KEYS if names.count(k) == 1 and k not in loss.parameters), None)
+    if text is not None and not table.once and str(table.schema.field(text).type) in ("string", "large_string"):
+        part.text = Texts(table, text)
+    return part, names
 
 
 def plain_option(loss: Loss, path: str, member: Member) -> Any:

@@ -114,17 +114,29 @@ def loss_parser(loss: Loss) -> Parser:
 def add_options(parser: Parser) -> None:
     """What every loss's evaluation takes."""
     add = parser.add_argument
-    files = "arrays whose keys are the argument names; several: one data set"
+    files = (
+        "arrays whose keys are the argument names, or a Parquet, Feather or Arrow file with columns; several, or "
+        "a quoted pattern: one data set; -: standard input"
+    )
     add("files", nargs="*", metavar="FILE.npz", help=files)
     add("--json", dest="as_json", action="store_true", help="one JSON object instead of tables")
     add("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
     add("--quiet", action="store_true", help="no progress bar (it shows on a terminal only)")
     add("--per-sample", dest="per_sample", metavar="OUT.npy", help="write the loss of every sample")
     add(
+        "--column",
+        dest="columns",
+        action="append",
+        default=[],
+        metavar="ARGUMENT=COLUMN",
+        help="of Parquet, Feather and Arrow files: the column of an argument, if it bears another name",
+    )
+    add("--dask", metavar="WHERE", help='evaluate by Dask: "local", or a scheduler\'s address such as tcp://host:8786')
+    add(
         "--group-by",
         dest="group_by",
         metavar="KEY",
-        help="mean per group: a member of FILE, or a .npy file, of integers or text",
+        help="mean per group: a member or column of FILE, or a .npy file, of integers or text",
     )
     add(
         "--groups",
@@ -138,7 +150,7 @@ def add_options(parser: Parser) -> None:
         "--compare",
         action="append",
         metavar="OTHER",
-        help="another model's predictions: .npz, or .npy of the first argument; once per FILE",
+        help="another model's predictions: a file as FILE, or .npy of the first argument; once per FILE, or a pattern",
     )
     add(
         "--resamples",

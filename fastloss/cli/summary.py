@@ -11,6 +11,7 @@ import numpy as np
 import fastloss as fl
 
 from ..accumulate import Accumulator
+from ..arrow import Field
 from .loading import Inputs, Part
 from .losses import Loss
 from .progress import Show
@@ -28,32 +29,45 @@ def evaluate(
     bytes_in_all = whole_size(inputs.parts)
     for part in inputs.parts:
         where = f"{part.path}: " if len(inputs.parts) > 1 else ""
+        size_of_part, bytes_done = whole_size([part]), 0
 
-        def progress(samples: int, _: int, size: int, before: tuple[int, int] = (samples_before, bytes_before)) -> None:
-            show(title or loss.name, before[0] + samples, before[1] + size, bytes_in_all)
+        def progress(
+            samples: int, of: int, size: int, samples_before: int = samples_before, bytes_before: int = bytes_before,
+            size_of_part: int = size_of_part,
+        ) -> None:  # fmt: skip
+            nonlocal bytes_done
+            bytes_done = size or size_of_part * samples // max(1, of)  # Dask counts no bytes
+            show(title or loss.name, samples_before + samples, bytes_before + bytes_done, bytes_in_all)
 
         try:
             found = fl.evaluate(
                 loss.function, part.arguments, per_sample=True, progress=progress, on_samples=on_samples,
                 reduction=inputs.reduction,
             )  # fmt: skip
-            total = found if total is None else total + found
+            part.samples = found.samples()
+            if total is None:
+                total = found
+            else:
+                total.merge(found)
+            del found  # its samples stand in the total, and need not stand beside the next part's
         except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
             raise Refusal(f"{where}{loss.name}: {reason(error)}") from None
-        part.samples = len(found.losses())
         if part.text is not None and len(part.text) != part.samples:
             words = f"{len(part.text)} texts for {part.samples} samples; the samples have no text"
             inputs.notes.append(f"note: {where}{words}")
             part.text = None
         samples_before += part.samples
-        bytes_before += whole_size([part])
+        bytes_before += size_of_part or bytes_done
     assert total is not None  # there is one part at least
     return total
 
 
 def whole_size(parts: Iterable[Part]) -> int:
-    """Bytes of all arrays."""
-    return sum(getattr(a, "nbytes", 0) for part in parts for a in part.arguments.values())
+    """Bytes of all arrays; 0, unknown, where some are columns of tables."""
+    values = [a for part in parts for a in part.arguments.values()]
+    if any(isinstance(a, Field) for a in values):
+        return 0
+    return sum(getattr(a, "nbytes", 0) for a in values)
 
 
 def texts_of(inputs: Inputs, index: Iterable[int]) -> list[str | None]:
