@@ -527,9 +527,10 @@ def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
     if len(parts) != len(expected_parts):
         raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
     for part, wanted in zip(parts, expected_parts, strict=True):
-        # In the mean, since libraries choose different subgradients at the few elements where x = y.
+        # In the mean, since libraries choose different subgradients at the few elements where x = y. CTC's peers add
+        # logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from its own in float64.
         difference, scale = (
             float(np.mean(np.abs(a), dtype=np.float64)) for a in (part.reshape(wanted.shape) - wanted, wanted)
         )
-        if not difference <= 1e-3 * scale:
+        if not difference <= (1e-2 if cell.is_ctc else 1e-3) * scale:
             raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")

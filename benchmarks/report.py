@@ -162,6 +162,14 @@ def lost_lines(run: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def _read_limits(cell: dict[str, Any]) -> list[str]:
+    """What a read of the inputs alone takes, in CTC's own units: ns per (frame, state) and GB/s."""
+    forward = cell["modes"]["forward"]
+    if "read_us" not in forward:
+        return ["", ""]
+    return [digits(forward["read_us"] * 1e3 / cell["elements"]), digits(forward["read_gb_per_s"])]
+
+
 def full_table(run: dict[str, Any]) -> str:
     """Every cell with quartiles of the ratios."""
     peers = run["peers"]
@@ -171,24 +179,28 @@ def full_table(run: dict[str, Any]) -> str:
         if not cells:
             continue
         text += f"### {TITLES[group][0].upper() + TITLES[group][1:]}\n\n"
-        per = "ns per (frame, state)" if group.startswith("ctc") else "ns per element"
-        head = ["forward", "us", per, "GB/s", *peers, "of C read"]
+        is_ctc = group.startswith("ctc")
+        per = "ns per (frame, state)" if is_ctc else "ns per element"
+        limits = ["C read ns", "C read GB/s"] if is_ctc else []
+        head = ["forward", "us", per, "GB/s", *limits, *peers, "of C read"]
         rows = []
         for c in cells:
             share = c["modes"]["forward"].get("share_of_read")
             us = _us(c, "forward")
             rows.append(
                 [c["name"], digits(us), digits(us * 1e3 / c["elements"]), digits(c["bytes"] / us / 1e3)]
+                + (_read_limits(c) if is_ctc else [])
                 + [_ratio_text(c, "forward", p, True) for p in peers]
                 + [f"{share:.0%}" if share else ""]
             )
         text += table(head, rows) + "\n"
-        head = ["with gradient", "us", per, *peers, "us into grad_out"]
+        head = ["with gradient", "us", per, *(["GB/s", *limits] if is_ctc else []), *peers, "us into grad_out"]
         rows = []
         for c in (c for c in cells if "gradient" in c["modes"]):
             us = _us(c, "gradient")
             rows.append(
                 [c["name"], digits(us), digits(us * 1e3 / c["elements"])]
+                + ([digits(2 * c["bytes"] / us / 1e3), *_read_limits(c)] if is_ctc else [])
                 + [_ratio_text(c, "gradient", p, True) for p in peers]
                 + [digits(_us(c, "grad_out"))]
             )
@@ -233,7 +245,9 @@ Written by `{command}`. Inputs are drawn as in `tests/cases.py`; the cells are f
 called in `benchmarks/peers.py`. *with gradient* allocates its gradients in every call, as the peers do; *into grad_out*
 writes into arrays that exist. *GB/s* counts the floating-point inputs once. *of C read* is the time of a C loop that
 only reads the same arrays, best of 20, over our best. Quartiles of the paired ratios stand in brackets. CTC reads few
-classes of log-probabilities, so that it may take less time than a read of all; *jax* is `optax.ctc_loss` there.
+classes of log-probabilities, so that it may take less time than a read of all; *jax* is `optax.ctc_loss` there. *C read
+ns* and *C read GB/s* are that loop in the units of the columns before, the limit that memory sets; the *GB/s* of CTC
+with gradient count the input and the gradient.
 
 """
 

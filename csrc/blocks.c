@@ -65,6 +65,10 @@ static int passes_through(const fl_kernels *k, const fl_operand *op, const char 
            op->dtype == (k->real_size == 4 ? FL_FLOAT32 : FL_FLOAT64) && !op->swapped;
 }
 
+int fl_is_native(const fl_kernels *k, const fl_operand *op) {
+    return op->ndim == 1 && passes_through(k, op, op->data, op->strides[0], FL_LANES);
+}
+
 static void pad_lanes(void *reals, ptrdiff_t n, ptrdiff_t size) {
     if (size == 4)
         for (ptrdiff_t i = n; i % FL_LANES; i++) ((float *)reals)[i] = ((float *)reals)[n - 1];

@@ -37,15 +37,16 @@ static void clear_gradient(const struct ctc *s, ptrdiff_t first, ptrdiff_t last)
         memset(gradient_row(s, t), 0, (size_t)s->job->classes * sizeof(real));
 }
 
-/* row = softmax(logits) * scale. Exponentials stand in the row itself until their sum is known. */
+/* row = softmax(logits) * scale. Exponentials stand in the row itself until their sum is known, but for the last ones. */
 static void softmax_row(struct ctc *s, ptrdiff_t t, real *row) {
-    const ptrdiff_t classes = s->job->classes, whole = classes - classes % FL_TILE;
-    real *rest = s->tiles + FL_TILE;
+    const ptrdiff_t classes = s->job->classes, left = classes % FL_LANES, whole = classes - left;
+    real *last = s->tiles + FL_TILE;
     normalise_frame(s, t, t, row);
     const real factor = (real)(s->scale / s->frame_sum[t]);
     tile_scale(row, factor, whole);
-    tile_scale(rest, factor, whole_lanes(classes - whole));
-    memcpy(row + whole, rest, (size_t)(classes - whole) * sizeof(real));
+    if (left)
+        for (int l = 0; l < FL_LANES; l++) last[l] *= factor;
+    memcpy(row + whole, last + FL_LANES - left, (size_t)left * sizeof(real));
 }
 
 /* to = occupancy[at] * factor; a NaN factor leaves what is not visited at 0. */

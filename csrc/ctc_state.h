@@ -17,7 +17,7 @@ enum {
     CTC_BITS = 640,        /* what a window's masses may grow and shrink by, together */
     CTC_CHUNK = 2048,      /* emissions of one pass over a few frames: 16 kB */
     CTC_KEPT = 1 << 18,    /* emissions that a gradient keeps, if they are all of them, rather than gather them again */
-    CTC_AHEAD = 2,         /* rows that are asked for ahead of their frame */
+    CTC_AHEAD = 128,       /* cache lines that are asked for ahead of their frame, if a row is not more */
     CTC_FRONT = FL_LANES   /* room before each row: state -1 */
 };
 #define CTC_UNREACHED (-0x1p1000) /* exponent of a state without mass, on the exact path */

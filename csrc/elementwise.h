@@ -210,27 +210,21 @@ static struct map map_behind(const struct map *m, ptrdiff_t at) {
     return rest;
 }
 
-/* Sum of the values of n elements that nobody wants to see: what makes whole groups is never stored, which is twice as
- * fast for losses of few operations. The same bits as those of tile_sum. */
-static double sum_values(const struct row *row, const struct map *m, ptrdiff_t n, int grad) {
-    double lane[FL_LANES] = {0};
+/* The values of n elements onto lane[], where nobody wants to see them: what makes whole groups is never stored, which is
+ * twice as fast for losses of few operations. The same bits as those of add_groups. */
+static void add_values(const struct row *row, const struct map *m, ptrdiff_t n, int grad, double *lane) {
     const ptrdiff_t grouped = n - n % FL_GROUP, rest = n - grouped;
     if (grouped) row->sum[grad](m, grouped, lane);
-    if (rest) {
-        const struct map behind = map_behind(m, grouped);
-        row->map[grad](&behind, whole_lanes(rest));
-        tile_clear_padding(behind.value, rest);
-        add_to_lanes(lane, behind.value, whole_lanes(rest));
-    }
-    const double sum = fold_lanes(lane);
-    if (!overflowed(sum)) return sum;
-    row->map[grad](m, whole_lanes(n));
-    tile_clear_padding(m->value, n);
-    return tile_sum_wide(m->value, whole_lanes(n));
+    if (rest == 0) return;
+    const struct map behind = map_behind(m, grouped);
+    row->map[grad](&behind, whole_lanes(rest));
+    tile_clear_padding(behind.value, rest);
+    add_to_lanes(lane, behind.value, whole_lanes(rest));
 }
 
-static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t,
-                             fl_partial *out) {
+/* n elements, at most a tile; or a block in_one_piece. Their values go to lane[], each by itself if `wide`. */
+static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t, double *lane,
+                             int wide, fl_partial *out) {
     const fl_loss_info *info = &elementwise_losses[job->loss];
     const struct row *row = &rows[job->loss];
     const ptrdiff_t lanes = whole_lanes(n);
@@ -252,17 +246,17 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     m.hess = destination(hess, n, t->hess);
     for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
         m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
-    if (value || weight || mask || job->want & FL_HESS) {
+    if (value || weight || mask || job->want & FL_HESS || wide) {
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
         deliver(value, n, m.value);
         if (!value) {
             tile_clear_padding(m.value, n);
-            out->sum += tile_sum(m.value, lanes);
+            (wide ? add_to_lanes : add_groups)(lane, m.value, lanes);
         }
     } else {
-        out->sum += sum_values(row, &m, n, job->want & FL_GRAD ? 1 : 0);
+        add_values(row, &m, n, job->want & FL_GRAD ? 1 : 0, lane);
     }
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
@@ -277,12 +271,34 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     }
 }
 
+/* Whether n elements need no scratch: nothing is converted, padded or multiplied, and no value is kept. */
+static int in_one_piece(const fl_elementwise_job *job, ptrdiff_t n) {
+    const fl_loss_info *info = &elementwise_losses[job->loss];
+    if (n % FL_LANES || job->want & FL_HESS || job->value || job->value_stage || job->weight.data || job->mask.data ||
+        job->grad_output.data)
+        return 0;
+    for (int k = 0; k < info->n_operands; k++)
+        if (!fl_is_native(&kernels, &job->in[k])) return 0;
+    return 1;
+}
+
+static void walk_block(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t, double *lane,
+                       int wide, fl_partial *out) {
+    const ptrdiff_t step = !wide && in_one_piece(job, n) ? n : FL_TILE;
+    for (ptrdiff_t at = 0; at < n; at += step)
+        elementwise_tile(job, start + at, n - at < step ? n - at : step, t, lane, wide, out);
+}
+
 static void elementwise_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
     const fl_elementwise_job *job = arg;
-    ptrdiff_t start = block * FL_BLOCK;
-    const ptrdiff_t end = start + FL_BLOCK < job->size ? start + FL_BLOCK : job->size;
-    for (; start < end; start += FL_TILE)
-        elementwise_tile(job, start, end - start < FL_TILE ? end - start : FL_TILE, (struct tiles *)scratch, out);
+    const ptrdiff_t start = block * FL_BLOCK, left = job->size - start, n = left < FL_BLOCK ? left : FL_BLOCK;
+    double lane[FL_LANES] = {0};
+    walk_block(job, start, n, (struct tiles *)scratch, lane, 0, out);
+    out->sum = fold_lanes(lane);
+    if (!overflowed(out->sum)) return;
+    double wide[FL_LANES] = {0};
+    walk_block(job, start, n, (struct tiles *)scratch, wide, 1, out);
+    out->sum = fold_lanes(wide);
 }
 
 /* Sum of any number of reals: whole lanes by tile_sum, the rest behind them. */

@@ -193,7 +193,9 @@ const void *fl_load(const fl_kernels *k, const fl_operand *op, ptrdiff_t start, 
 /* The same, `offset` bytes behind the operand's data: one class of a row loss. */
 const void *fl_load_at(const fl_kernels *k, const fl_operand *op, ptrdiff_t offset, ptrdiff_t start, ptrdiff_t n,
                        void *scratch);
-/* The same for n elements at `run` with one stride; only dtype and byte order are taken from op. */
+/* Whether fl_load gives the user's own memory for any whole lanes. */
+int fl_is_native(const fl_kernels *k, const fl_operand *op);
+/* n elements at `run` with one stride; only dtype and byte order are taken from op. */
 const void *fl_load_run(const fl_kernels *k, const fl_operand *op, const char *run, ptrdiff_t stride, ptrdiff_t n,
                         void *scratch);
 /* n integer labels as int64; unsigned values beyond int64 become INT64_MIN. */

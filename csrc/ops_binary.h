@@ -11,7 +11,7 @@
  * denominator 1 + z; its numerator cancels where sigmoid(x) is near y, so it is fused, and 1 - y is taken with its
  * rounding error. */
 FL_INLINE struct term bce_logits(real x, real y, real pos) {
-    const real z = r_exp(-r_abs(x)), log1pz = r_log1p(z), r = 1 / (1 + z);
+    const real z = r_exp_raised(-r_abs(x)) * V_LOWER, log1pz = r_log1p_unit(z), r = 1 / (1 + z);
     const real positive = pos * y, negative = 1 - y, lost = (1 - negative) - y;
     const real above = r_fma(-positive, z, negative) + lost, below = r_fma(negative, z, -positive) + lost * z;
     return (struct term){
@@ -48,9 +48,9 @@ FL_INLINE struct term op_bce(const real *x, const real *p) {
 /* log(1 + exp(-t)), t = y x. */
 FL_INLINE struct term op_soft_margin(const real *x, const real *p) {
     (void)p;
-    const real y = x[1], t = y * x[0], z = r_exp(-r_abs(t)), r = 1 / (1 + z);
+    const real y = x[1], t = y * x[0], z = r_exp_raised(-r_abs(t)) * V_LOWER, r = 1 / (1 + z);
     return (struct term){
-        .value = r_max(0, -t) + r_log1p(z),
+        .value = r_max(0, -t) + r_log1p_unit(z),
         .grad = {-y * ((t >= 0 ? z : R(1.0)) * r)},
         .hess = y * y * (z * r * r),
     };

@@ -51,9 +51,9 @@ FL_INLINE struct term op_log_cosh(const real *x, const real *p) {
     (void)p;
     const real d = x[0] - x[1], a = r_abs(d), m = r_expm1(-a), e = 1 + m;
     const real less_one = m * m * R(0.5) / e, above = a - V_LN2;
-    const real k = r_fma(m, m, 2 * m), tanh = -k / (2 + k), sech = 2 * r_exp(-a) / (2 + k);
+    const real k = r_fma(m, m, 2 * m), tanh = -k / (2 + k), sech = 2 * (r_exp_raised(-a) * V_LOWER) / (2 + k);
     return (struct term){
-        .value = (a < 1 ? 0 : above) + r_log1p(a < 1 ? less_one : e * e),
+        .value = (a < 1 ? 0 : above) + r_log1p_unit(a < 1 ? less_one : e * e),
         .grad = {r_copysign(tanh, d)},
         .hess = sech * sech,
     };

@@ -39,6 +39,21 @@ static void add_to_lanes(double *restrict lane, const real *restrict v, ptrdiff_
         for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
 }
 
+enum { FL_GROUP = 4 * FL_LANES };
+
+/* The same, but four reals are added pairwise before they meet the float64 lanes, so that a float32 sum is off by less
+ * than two roundings of its terms. In parts of whole groups the bits are those of the whole. */
+static void add_groups(double *restrict lane, const real *restrict v, ptrdiff_t n) {
+    const ptrdiff_t grouped = n - n % FL_GROUP;
+    for (ptrdiff_t i = 0; i < grouped; i += FL_GROUP)
+        for (int l = 0; l < FL_LANES; l++)
+            lane[l] += (double)((v[i + l] + v[i + l + FL_LANES]) + (v[i + l + 2 * FL_LANES] + v[i + l + 3 * FL_LANES]));
+    add_to_lanes(lane, v + grouped, n - grouped);
+}
+
+/* Whether a sum of groups is no number because four floats overflowed, or might be. */
+FL_INLINE int overflowed(double sum) { return sizeof(real) < sizeof(double) && sum - sum != 0; }
+
 /* Sum of v[n] in float64 throughout: for losses of rows, of which there are few, so that no split of the data changes
  * their sum; and for tiles where four floats overflow. */
 static double tile_sum_wide(const real *restrict v, ptrdiff_t n) {
@@ -47,20 +62,10 @@ static double tile_sum_wide(const real *restrict v, ptrdiff_t n) {
     return fold_lanes(lane);
 }
 
-enum { FL_GROUP = 4 * FL_LANES };
-
-/* Whether a sum of groups is no number because four floats overflowed, or might be. */
-FL_INLINE int overflowed(double sum) { return sizeof(real) < sizeof(double) && sum - sum != 0; }
-
-/* Sum of v[n]. Four reals are added pairwise before they meet the float64 lanes, so that a float32 sum is off by less
- * than two roundings of its terms; the fold over lanes is a fixed tree. */
+/* Sum of v[n] by groups; the fold over lanes is a fixed tree. */
 static double tile_sum(const real *restrict v, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
-    const ptrdiff_t grouped = n - n % FL_GROUP;
-    for (ptrdiff_t i = 0; i < grouped; i += FL_GROUP)
-        for (int l = 0; l < FL_LANES; l++)
-            lane[l] += (double)((v[i + l] + v[i + l + FL_LANES]) + (v[i + l + 2 * FL_LANES] + v[i + l + 3 * FL_LANES]));
-    add_to_lanes(lane, v + grouped, n - grouped);
+    add_groups(lane, v, n);
     const double sum = fold_lanes(lane);
     return overflowed(sum) ? tile_sum_wide(v, n) : sum;
 }

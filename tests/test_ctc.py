@@ -141,6 +141,24 @@ def test_layouts_give_the_same_bits(layout, dtype, from_logits):
     assert bits(fl.ctc_loss(change(x), change(concatenated), *map(change, rest[1:]), **options)) == wanted
 
 
+@pytest.mark.parametrize("classes", [1, 2, 15, 16, 17, 31, 33, 511, 512, 513, 1000, 1023, 1024, 1025, 1030, 2047, 2049])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rows_of_logits_of_any_length(classes, dtype):
+    """Around whole lanes and tiles, read in place and through a copy: the normaliser counts every class once."""
+    rng = np.random.default_rng(classes)
+    x = rng.normal(0, 3, (9, 2, classes)).astype(dtype)
+    targets = [draw_labels(rng, n if classes > 1 else 0, max(classes, 2)) for n in (3, 2)]
+    rest = np.concatenate(targets), [9, 8], [len(labels) for labels in targets]
+    options = {"reduction": "none", "return_grad": True, "from_logits": True}
+    loss, grad = fl.ctc_loss(x, *rest, **options)
+    with fl.backend("reference"):
+        wanted, wanted_grad = fl.ctc_loss(x, *rest, **options)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-10 if dtype == np.float64 else 2e-6, atol=1e-12)
+    np.testing.assert_allclose(grad, wanted_grad, rtol=0, atol=1e-9 if dtype == np.float64 else 2e-6)
+    assert bits(fl.ctc_loss(np.asfortranarray(x), *rest, **options)) == bits((loss, grad))
+    assert bits(fl.ctc_loss(x, *rest, reduction="none", from_logits=True)) == bits(loss)
+
+
 def test_batch_first_arrays_are_passed_as_views():
     x, *rest = arguments(drawn(), "float32")
     swapped = np.ascontiguousarray(x.transpose(1, 0, 2)).transpose(1, 0, 2)
