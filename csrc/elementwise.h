@@ -64,13 +64,16 @@ FL_INLINE void sum_groups(const struct map *m, ptrdiff_t n, double *lane, op_fn 
     memcpy(lane, sum, sizeof sum);
 }
 
-#define ROW(name, operands, predictions, params, d0, d1, d2, d3)                                                      \
+#define MAPPED(name, operands, predictions)
+#define SUMMED(name, operands, predictions)                                                                           \
     static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
         sum_groups(m, n, lane, op_##name, operands, 0);                                                               \
     }                                                                                                                 \
     static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
         sum_groups(m, n, lane, op_##name, operands, predictions);                                                     \
-    }                                                                                                                 \
+    }
+#define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3)                                              \
+    summed(name, operands, predictions)                                                                               \
     static void map_value_##name(const struct map *m, ptrdiff_t n) {                                                  \
         map_lanes(m, n, op_##name, operands, predictions, FL_VALUE);                                                  \
     }                                                                                                                 \
@@ -82,25 +85,32 @@ FL_INLINE void sum_groups(const struct map *m, ptrdiff_t n, double *lane, op_fn 
     }
 #include "elementwise.def"
 #undef ROW
+#undef MAPPED
+#undef SUMMED
 
 /* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
 enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
 
 struct row {
     void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
-    void (*sum[2])(const struct map *, ptrdiff_t n, double *lane); /* value, with gradients */
+    void (*sum[2])(const struct map *, ptrdiff_t n, double *lane); /* value, with gradients; or NULL */
     enum domain domain[FL_MAX_OPERANDS];
 };
 
+#define MAPPED(name) {NULL, NULL}
+#define SUMMED(name) {sum_value_##name, sum_grad_##name}
 static const struct row rows[] = {
-#define ROW(name, operands, predictions, params, d0, d1, d2, d3)                                                      \
-    {{map_value_##name, map_grad_##name, map_hess_##name}, {sum_value_##name, sum_grad_##name}, {d0, d1, d2, d3}},
+#define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3)                                              \
+    {{map_value_##name, map_grad_##name, map_hess_##name}, summed(name), {d0, d1, d2, d3}},
 #include "elementwise.def"
 #undef ROW
 };
 
+#undef MAPPED
+#undef SUMMED
+
 static const fl_loss_info elementwise_losses[] = {
-#define ROW(name, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},
+#define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},
 #include "elementwise.def"
 #undef ROW
 };
@@ -246,7 +256,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     m.hess = destination(hess, n, t->hess);
     for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
         m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
-    if (value || weight || mask || job->want & FL_HESS || wide) {
+    if (value || weight || mask || job->want & FL_HESS || wide || !row->sum[0]) {
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
@@ -274,7 +284,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
 /* Whether n elements need no scratch: nothing is converted, padded or multiplied, and no value is kept. */
 static int in_one_piece(const fl_elementwise_job *job, ptrdiff_t n) {
     const fl_loss_info *info = &elementwise_losses[job->loss];
-    if (n % FL_LANES || job->want & FL_HESS || job->value || job->value_stage || job->weight.data || job->mask.data ||
+    if (!rows[job->loss].sum[0] || n % FL_LANES || job->want & FL_HESS || job->value || job->value_stage || job->weight.data || job->mask.data ||
         job->grad_output.data)
         return 0;
     for (int k = 0; k < info->n_operands; k++)
