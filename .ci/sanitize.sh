@@ -29,4 +29,5 @@ left_out=(tests/test_{interrupt,memory,ctc_memory,guard_pages,accuracy,ctc_accur
 env LD_PRELOAD="$preload $("$cc" -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=0:halt_on_error=1 \
     "$work/env/bin/pytest" -q -n auto --capture=sys --deselect tests/test_operands.py::test_no_full_size_copy \
+    --deselect tests/test_linear.py::test_the_product_is_never_whole \
     "${left_out[@]/#/--ignore=}" "$@"
