@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,3 +58,29 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command in this process: (exit status, stdout, stderr)."""
+    from fastloss import cli
+
+    def run(*argv):
+        status = cli.main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def report(run):
+    """The JSON of an evaluation that must succeed without a word on stderr."""
+
+    def report(*argv):
+        status, out, err = run("eval", *argv, "--json")
+        assert (status, err) == (0, "")
+        assert out.count("\n") == 1
+        return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+    return report

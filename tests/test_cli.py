@@ -24,31 +24,6 @@ FIRST_SIX = "binary_cross_entropy_with_logits cross_entropy gaussian_nll_loss hu
 
 
 @pytest.fixture
-def run(capsys):
-    """Run the command in this process: (exit status, stdout, stderr)."""
-
-    def run(*argv):
-        status = cli.main([str(word) for word in argv])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def report(run):
-    """The JSON of an evaluation that must succeed without a word on stderr."""
-
-    def report(*argv):
-        status, out, err = run("eval", *argv, "--json")
-        assert (status, err) == (0, "")
-        assert out.count("\n") == 1
-        return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-
-    return report
-
-
-@pytest.fixture
 def refused(run):
     """The message of a command that must fail with one line, status 2 and nothing on stdout."""
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -13,28 +12,6 @@ import fastloss as fl
 from fastloss import cli
 from fastloss.cli import groups
 from fastloss.cli.compare import bootstrap_interval
-
-
-@pytest.fixture
-def run(capsys):
-    """(exit status, stdout, stderr) of the command in this process."""
-
-    def run(*argv):
-        status = cli.main([str(word) for word in argv])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def report(run):
-    def report(*argv):
-        status, out, err = run("eval", *argv, "--json")
-        assert (status, err) == (0, "")
-        return json.loads(out)
-
-    return report
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from cases import CASES
 
 import fastloss as fl
-from fastloss import accumulate, cli, streaming
+from fastloss import accumulate, streaming
 from fastloss.cli import losses, parsing
 from fastloss.cli.completion import COMMANDS, completion_script
 
@@ -42,16 +42,6 @@ def operands_of(name):
     case = min((c for c in CASES if c.function == name), key=lambda c: len(c.options))
     found = case.operands((6, 5))
     return {k: v for k, v in found.items() if k in LOSSES[name].required}
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*argv):
-        status = cli.main([str(word) for word in argv])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def examples(run, name):
