@@ -24,7 +24,7 @@ test:
 	$(PYTHON) -m pytest -q -n auto
 
 deep: build ## all 2^32 float32 inputs of the vector maths, long searches by Hypothesis: hours
-	FASTLOSS_DEEP=1 HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q
+	FASTLOSS_DEEP=1 HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q --timeout 14400
 
 bench: build
 	$(PYTHON) benchmarks/run.py

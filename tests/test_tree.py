@@ -119,15 +119,13 @@ def test_two_processes(cluster, arrays):
     np.testing.assert_array_equal(found.losses(), losses)
 
 
-def slowly(block, folder):
-    """Leaves a mark with its process, and takes a while."""
-    open(os.path.join(folder, f"{os.getpid()}"), "w").close()
-    time.sleep(0.1)
-    return block
-
-
 def test_a_worker_dies_in_the_middle(cluster, arrays, tmp_path):
     from distributed import Client
+
+    def slowly(block, folder):  # inside a function, so that it travels by value: no worker can import this file
+        open(os.path.join(folder, f"{os.getpid()}"), "w").close()  # a mark with its process
+        time.sleep(0.1)
+        return block
 
     lazy = chunked(arrays)
     lazy["input"] = lazy["input"].map_blocks(slowly, str(tmp_path), dtype=float, meta=np.empty((0, 0)))
