@@ -12,6 +12,7 @@ import numpy as np
 
 from ._arrays import Array
 from ._call import Sums, Unfinished, UnfinishedWithValues, boolean, integer, reduced
+from ._rms import exponent_for, root, roots, scales_of, squares
 from .samples import Samples, counted_positions, sample_means
 
 __all__ = ["Accumulator"]
@@ -20,6 +21,9 @@ NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out",
 # Names of losses in which every sample depends on the others: no parts add up to their value, so that all data must
 # come in one `update`, and `evaluate` makes one call of it.
 WHOLE_BATCH: frozenset[str] = frozenset()
+
+ROOTED = ("input", "target", "weight", "mask")  # arguments of the squares whose mean's root is taken
+APART = 100  # between the exponents of sums of squares that overflow and that do not
 
 
 class Accumulator:
@@ -79,6 +83,7 @@ class Accumulator:
     def reset(self) -> None:
         """Forget all data."""
         self._total = self._denominator = Compensated()
+        self._exponent = 0  # of the root's total, which is one of squares of differences times 2^exponent
         self._samples = Samples() if self.per_sample else None
         self._updated = False
 
@@ -89,31 +94,65 @@ class Accumulator:
         self._refuse_parts(self._updated)
         if self._root:
             arguments.pop("eps", None)
-        wanted = Unfinished if self._samples is None else UnfinishedWithValues
-        sums = self._summed(*operands, **arguments, reduction=wanted(self.reduction))
+        wanted = (Unfinished if self._samples is None else UnfinishedWithValues)(self.reduction)
+        sums, exponent = self._summed(*operands, **arguments, reduction=wanted), 0
+        values, bound = sums.values, self._bound(operands, arguments)
+        if self._root:
+            sums, exponent = self._without_overflow(sums, bound)
         if self._samples is not None:
-            self._samples.append(*self._sample_losses(np.asarray(sums.values), operands, arguments))
-        self._add(sums)
+            self._samples.append(*self._sample_losses(np.asarray(values), bound))
+        self._plus(Compensated(sums.total), exponent)
+        self._denominator = self._denominator.plus(sums.denominator)
         self._updated = True
+
+    def _bound(self, operands: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
+        """A call's arguments by name; none where nobody asks."""
+        if self._samples is None and not self._root:
+            return {}
+        bound = inspect.signature(self._summed).bind(*operands, **arguments)
+        bound.apply_defaults()
+        return bound.arguments
 
     def _refuse_parts(self, parts: bool) -> None:
         if parts and self.function.__name__ in WHOLE_BATCH:
             raise ValueError(f"{self.function.__name__} needs the whole batch in one call: its parts do not add up")
 
-    def _add(self, sums: Sums) -> None:
-        self._total = self._total.plus(sums.total)
-        self._denominator = self._denominator.plus(sums.denominator)
+    def _without_overflow(self, sums: Sums, bound: dict[str, Any]) -> tuple[Sums, int]:
+        """Of the root: the sum of squares of differences times 2^exponent, and the exponent."""
+        given = [bound[n] for n in ROOTED]
+        exponent = exponent_for(float(reduced(sums.total, "mean", sums.denominator)), *given[:3])
+        return (squares(exponent, Unfinished("mean"), *given) if exponent else sums), exponent
 
-    def _sample_losses(
-        self, values: Array, operands: tuple[Any, ...], arguments: dict[str, Any]
-    ) -> tuple[Array, Array]:
-        bound = inspect.signature(self._summed).bind(*operands, **arguments)
-        bound.apply_defaults()
-        means, counts = sample_means(values, counted_positions(bound.arguments, values.shape))
-        return self._finish(means), counts > 0
+    def _plus(self, total: Compensated, exponent: int) -> None:
+        """Of two exponents the sum has that of the larger squares."""
+        if exponent != self._exponent and total.value() != 0:
+            common = min(exponent, self._exponent) if self._total.value() != 0 else exponent
+            self._total = self._total.times(2 * (common - self._exponent))
+            total = total.times(2 * (common - exponent))
+            self._exponent = common
+        found = self._total.plus(total.high).plus(total.low)
+        if self._root and found.high == math.inf > max(total.high, self._total.high):  # parts that overflow together
+            self._total, self._exponent = self._total.times(-2 * APART), self._exponent - APART
+            return self._plus(total, exponent)
+        self._total = found
 
-    def _finish(self, means: Any) -> Any:
-        return np.sqrt(means + self.options.get("eps", 0.0)) if self._root else means
+    def _sample_losses(self, values: Array, bound: dict[str, Any]) -> tuple[Array, Array]:
+        """(n,) loss of each sample, and whether anything in it counts."""
+        counted = counted_positions(bound, values.shape)
+        means, counts = sample_means(values, counted)
+        if self._root:
+            means = self._sample_roots(means, counted, *(bound[n] for n in ROOTED))
+        return means, counts > 0
+
+    def _sample_roots(self, means: Array, counted: Array | None, *given: Any) -> Array:
+        """(n,) roots of means of squares; those that leave the working type are taken once more, scaled."""
+        found = roots(means, 0)
+        large, small, least = scales_of(*given[:3])
+        for exponent, chosen in ((large, means == math.inf), (small, (means >= 0) & (means < least))):
+            if chosen.any():
+                values = np.asarray(squares(exponent, "none", *given))
+                found[chosen] = roots(sample_means(values, counted)[0][chosen], exponent)
+        return np.hypot(found, math.sqrt(self.options.get("eps", 0.0)))
 
     def merge(self, other: Accumulator) -> None:
         """Add the data of another accumulator, behind this one's."""
@@ -124,7 +163,7 @@ class Accumulator:
             raise ValueError(f"accumulators of different losses: {ours} and {theirs}")
         self._refuse_parts(self._updated and other._updated)
         self._updated |= other._updated
-        self._total = self._total.plus(other._total.high).plus(other._total.low)
+        self._plus(other._total, other._exponent)
         self._denominator = self._denominator.plus(other._denominator.high).plus(other._denominator.low)
         if self._samples is not None and other._samples is not None:
             self._samples.extend(other._samples)
@@ -141,7 +180,10 @@ class Accumulator:
         """The loss of all data so far, as one call would give it: np.float64, nan for the mean of nothing."""
         if self.reduction == "sum":
             return np.float64(self._total.value())
-        return self._finish(reduced(self._total.value(), "mean", self._denominator.value()))
+        mean = reduced(self._total.value(), "mean", self._denominator.value())
+        if not self._root:
+            return mean
+        return np.float64(math.hypot(root(mean, self._exponent), math.sqrt(self.options.get("eps", 0.0))))
 
     def statistics(self, worst: int = 0) -> dict[str, Any]:
         """Of the samples that count: their number, mean, standard deviation (of the population), smallest and largest
@@ -199,6 +241,10 @@ class Compensated:
             return Compensated(total, 0.0)
         larger, smaller = (self.high, x) if abs(self.high) >= abs(x) else (x, self.high)
         return Compensated(total, self.low + ((larger - total) + smaller))
+
+    def times(self, exponent: int) -> Compensated:
+        """Times 2^exponent, which is at most 0."""
+        return Compensated(math.ldexp(self.high, exponent), math.ldexp(self.low, exponent))
 
     def value(self) -> float:
         return self.high + self.low

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import as_array, as_optional, working_dtype
+from ._arrays import as_array
 from ._call import Elementwise, check_options, elementwise, nonnegative, real_number
+from ._rms import RMSE, root_mean_square
 
 __all__ = [
     "huber_loss",
@@ -24,7 +25,6 @@ L1 = Elementwise("l1", weighted_mean=True)
 MSE = Elementwise("mse", weighted_mean=True)
 HUBER = Elementwise("huber")
 SMOOTH_L1 = Elementwise("smooth_l1")
-RMSE = Elementwise("rmse", weighted_mean=True)
 LOG_COSH = Elementwise("log_cosh", weighted_mean=True)
 
 
@@ -329,7 +329,7 @@ def rmse_loss(
     if not isinstance(reduction, str) or reduction != "mean":
         raise ValueError(f"reduction must be 'mean' (not 'none' or 'sum': the root is of a mean), got {reduction!r}")
     check_options(reduction, return_grad, grad_output, None, grad_out)
-    root = _root_mean_square(input, target, weight, mask)
+    root = root_mean_square(input, target, weight, mask)
     value = np.float64(math.hypot(root, math.sqrt(eps)) if eps else root)
     if not return_grad:
         return value
@@ -344,30 +344,6 @@ def rmse_loss(
     factor = factor / (float(value) * scale) if value != 0 else 0.0
     _, grad = elementwise(RMSE, (input, target), (scale,), "mean", True, weight, mask, factor, None, grad_out)
     return value, grad
-
-
-# Squares of differences times 2^k neither overflow nor vanish, in float32 and float64: k for large ones and for small
-# ones, and the mean of squares below which they are small.
-SCALES = {4: (-80, 100, 2.0**-100), 8: (-600, 700, 2.0**-900)}
-
-
-def _root_mean_square(input: Any, target: Any, weight: Any, mask: Any) -> float:
-    """The value's pass, and a second one where squares leave the working type."""
-
-    def mean(scale: float) -> float:
-        return float(elementwise(RMSE, (input, target), (scale,), "mean", False, weight, mask, None, None, None))
-
-    square = mean(1.0)
-    if square != math.inf and not square < 2.0**-100:
-        return math.sqrt(square) if square >= 0 else math.nan
-    pairs = ((input, as_array(input, "input")), (target, as_array(target, "target")))
-    real = working_dtype(*pairs, (weight, as_optional(weight, "weight")))
-    large, small, least = SCALES[real.itemsize]
-    if least <= square < math.inf:
-        return math.sqrt(square)
-    exponent = large if square == math.inf else small
-    square = mean(2.0**exponent)
-    return math.sqrt(square) / 2.0**exponent if square >= 0 else math.nan
 
 
 def log_cosh_loss(

@@ -79,6 +79,48 @@ def test_the_root_is_taken_last(rng):
         fl.Accumulator(fl.rmse_loss, reduction="sum")
 
 
+SIZES_OF_ROOTS = [
+    (np.float32, (1e25, 1e20, 3e38, 1e-44, 1e-30, 1.0, 1e18)),
+    (np.float64, (1e300, 1e200, 1.7e308, 1e-300, 1e-200, 1.0, 1e153, 1.2e154)),
+]
+
+
+@pytest.mark.parametrize(("dtype", "sizes"), SIZES_OF_ROOTS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_squares_beyond_the_working_type(dtype, sizes, reverse, rng):
+    """Parts whose squares overflow or vanish, in any company, and samples of all sizes in one part."""
+    y = rng.uniform(-1, 1, size=(40, 3)).astype(dtype)
+    for first, second in itertools.product(sizes, sizes):
+        scale = np.array([first] * 20 + [second] * 20, dtype)[:: -1 if reverse else 1, None]
+        with np.errstate(over="ignore", under="ignore"):
+            x = y * scale
+        parts = [fl.Accumulator("rmse_loss", per_sample=True) for _ in range(2)]
+        for k, part in enumerate(parts):
+            part.update(x[20 * k : 20 * k + 20], 0.0 * y[20 * k : 20 * k + 20])
+        total = pickle.loads(pickle.dumps(parts[0])) + parts[1]
+        expected = fl.rmse_loss(x, 0.0 * y)
+        tiny = 1e-6 if dtype is np.float32 else 1e-13
+        assert 0 < expected < math.inf and total.compute() == pytest.approx(expected, rel=tiny)
+        total.update(x, 0.0 * y)
+        assert total.compute() == pytest.approx(expected, rel=tiny)
+        losses = [fl.rmse_loss(row, np.zeros(3, dtype)) for row in x]
+        np.testing.assert_allclose(total.losses(), [*losses, *losses], rtol=tiny)
+
+
+def test_infinity_nan_and_masks_under_the_root():
+    x = np.array([[np.inf, 1.0], [1e30, 1.0], [np.nan, 2.0], [1e30, 2.0]], np.float32)
+    mask = np.array([[True, True], [True, True], [True, True], [False, True]])
+    total = fl.Accumulator("rmse_loss", per_sample=True, eps=4.0)
+    total.update(x, np.zeros_like(x), mask=mask)
+    np.testing.assert_allclose(total.losses(), [np.inf, 1e30 / 2**0.5, np.nan, 8**0.5], rtol=1e-7)
+    assert math.isnan(total.compute())
+    total.reset()
+    total.update(x[3:], np.zeros((1, 2), np.float32), mask=mask[3:])
+    assert total.compute() == pytest.approx(8**0.5)
+    total.update(np.full((1, 2), 1e30, np.float32), np.zeros((1, 2), np.float32), [[-1.0, 0.5]])
+    assert math.isnan(total.compute()) and math.isnan(total.losses()[1])
+
+
 def test_batchmean_divides_by_the_samples(rng):
     x, y = rng.normal(size=(50, 3)), rng.uniform(size=(50, 3))
     total = fl.Accumulator(fl.kl_div, reduction="batchmean")
