@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,11 @@ class Accumulator:
 
     def merge(self, other: Accumulator) -> None:
         """Add the data of another accumulator, behind this one's."""
+        self._merge_sums(other)
+        if self._samples is not None and other._samples is not None:
+            self._samples.extend(other._samples)
+
+    def _merge_sums(self, other: Accumulator) -> None:
         if not isinstance(other, Accumulator):
             raise TypeError(f"other must be an Accumulator, got {type(other).__name__}")
         ours, theirs = (f"{a.function.__name__}, reduction={a.reduction!r}" for a in (self, other))
@@ -165,8 +170,6 @@ class Accumulator:
         self._updated |= other._updated
         self._plus(other._total, other._exponent)
         self._denominator = self._denominator.plus(other._denominator.high).plus(other._denominator.low)
-        if self._samples is not None and other._samples is not None:
-            self._samples.extend(other._samples)
 
     def __add__(self, other: Accumulator) -> Accumulator:
         if not isinstance(other, Accumulator):
@@ -208,13 +211,44 @@ class Accumulator:
         return len(self._need_samples())
 
     def latest(self) -> Array:
-        """(samples,) float64: the losses of the part added last; nan where nothing in the sample counts."""
+        """(samples,) float64: the losses of the part added last; nan where nothing in the sample counts (of the bits
+        `samples.LEFT_OUT`)."""
         return self._need_samples().latest()
 
     def _need_samples(self) -> Samples:
         if self._samples is None:
             raise ValueError("this accumulator keeps no losses of samples: make it with per_sample=True")
         return self._samples
+
+    # What `evaluate` and the command need so that no loss of a sample stands in memory twice.
+
+    def follow(self, other: Accumulator) -> None:
+        """Go on behind the data of another, before there are any of one's own; its losses of samples are no longer its
+        own."""
+        self._merge_sums(other)
+        self._samples, other._samples = other._samples, None
+
+    def keep_latest(self) -> None:
+        """Of losses of samples keep those of the part added last alone."""
+        if self._samples is not None:
+            self._samples.keep = False
+
+    def forget_samples(self) -> None:
+        """Keep sums alone."""
+        self._samples, self.per_sample = None, False
+
+    def pieces(self) -> Iterator[Array]:
+        """The losses of all samples, marked, in pieces that are not to be kept."""
+        return self._need_samples().pieces()
+
+    def counting(self) -> Iterator[Array]:
+        """The losses of samples that count, piece by piece."""
+        return (losses for _, losses in self._need_samples().counting())
+
+    def give_losses(self) -> Array:
+        """(samples,) float64, marked (see `fastloss.samples`): the array itself, which is the caller's from now on."""
+        samples, self._samples = self._need_samples(), None
+        return samples.give()
 
     def __repr__(self) -> str:
         return f"Accumulator({self.function.__name__}, reduction={self.reduction!r}): {float(self.compute())!r}"

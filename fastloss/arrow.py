@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Columns of Parquet and Feather files, Arrow streams and whatever else gives record batches, by pyarrow.
 
-A row is a sample. A column of numbers or bools gives one per sample; one of lists, of one length in all rows, gives
-rows of numbers. Nothing is read but the columns that are asked for, a chunk at a time.
+A row is a sample. A column of numbers or bools gives one per sample; one of lists gives rows of numbers: of one length,
+or padded where the loss takes their lengths (targets and frames of CTC). Nothing is read but the columns that are asked
+for, a chunk at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ._arrays import Array
 
 CHUNK_BYTES = 4 << 20  # of all columns together
 CHUNK_ROWS = 1 << 16  # at most: rows may turn out larger than a file says
+TEXT_ROWS = 1 << 14  # of a column of text read at a time
 PARQUET, IPC_FILE, FEATHER_1, IPC_STREAM = b"PAR1", b"ARROW1", b"FEA1", b"\xff\xff\xff\xff"
+Groups = tuple[int, int] | None  # a range of row groups or record batches; None for all
 
 
 def pyarrow() -> Any:
@@ -50,7 +53,8 @@ class Table:
         self.source, self.name = source, name or (source if isinstance(source, str) else type(source).__name__)
         self.rows: int | None = None  # in all, where that is known beforehand
         self.once = False  # whether it can be read no second time
-        self._batches: Callable[[list[str], int], Iterable[Any]]
+        self.groups: list[int] = []  # rows of the groups by which it can be read in parts
+        self._batches: Callable[[list[str], int, Groups], Iterable[Any]]
         with self.named():
             self._open(pyarrow())
 
@@ -77,24 +81,25 @@ class Table:
             self.rows = None if self.once else len(self.source)
             reader = pa.RecordBatchReader.from_stream(self.source)
             self.schema = reader.schema
-            self._batches = lambda names, step: self._again(pa, reader)
+            self._batches = lambda *_: self._again(pa, reader)
         else:
             batch = pa.record_batch(self.source)
             self.schema, self.rows = batch.schema, batch.num_rows
-            self._batches = lambda names, step: [batch]
+            self._batches = lambda *_: [batch]
 
     def _again(self, pa: Any, reader: Any) -> Iterable[Any]:
         return reader if self.once else pa.RecordBatchReader.from_stream(self.source)
 
     def _open_file(self, pa: Any, start: bytes) -> None:
         if start.startswith(PARQUET):
-            # Pages come one by one: no row group stands in memory as a whole, let alone all of them.
-            file = pa.parquet.ParquetFile(self.source, buffer_size=1 << 20, pre_buffer=False)
-            self.schema, self.rows = file.schema_arrow, file.metadata.num_rows
-            self._batches = lambda names, step: file.iter_batches(batch_size=step, columns=names, use_threads=False)
+            with pa.parquet.ParquetFile(self.source) as file:
+                self.schema, self.rows = file.schema_arrow, file.metadata.num_rows
+                self.groups = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+            self._batches = self._batches_of_parquet
         elif start.startswith(IPC_FILE):
             self.schema = pa.ipc.open_file(pa.OSFile(os.fspath(self.source))).schema
-            self.rows = sum(batch.num_rows for batch in self._batches_of_ipc(self._narrowest(), 0))
+            self.groups = [batch.num_rows for batch in self._batches_of_ipc(self._narrowest(), 0, None)]
+            self.rows = sum(self.groups)
             self._batches = self._batches_of_ipc
         elif start.startswith(IPC_STREAM):
             self._open_stream(pa, pa.OSFile(os.fspath(self.source)))
@@ -107,14 +112,20 @@ class Table:
         self.once = True
         reader = pa.ipc.open_stream(stream)
         self.schema = reader.schema
-        self._batches = lambda names, step: reader
+        self._batches = lambda *_: reader
 
-    def _batches_of_ipc(self, names: list[str], step: int) -> Iterator[Any]:
+    def _batches_of_parquet(self, names: list[str], step: int, groups: Groups) -> Iterator[Any]:
+        """Pages come one by one: no row group stands in memory as a whole, let alone all of them."""
+        with pyarrow().parquet.ParquetFile(self.source, buffer_size=1 << 20, pre_buffer=False) as file:
+            chosen = None if groups is None else list(range(*groups))
+            yield from file.iter_batches(batch_size=step, row_groups=chosen, columns=names, use_threads=False)
+
+    def _batches_of_ipc(self, names: list[str], step: int, groups: Groups) -> Iterator[Any]:
         pa = pyarrow()
         # By position: names may stand twice.
         options = pa.ipc.IpcReadOptions(included_fields=[self.schema.names.index(n) for n in names])
         file = pa.ipc.open_file(pa.OSFile(os.fspath(self.source)), options=options)
-        return (file.get_batch(k) for k in range(file.num_record_batches))
+        return (file.get_batch(k) for k in range(*(groups or (0, file.num_record_batches))))
 
     def _narrowest(self) -> list[str]:
         """A column by which rows are counted: reading none is not to be had."""
@@ -128,34 +139,49 @@ class Table:
             raise ValueError(f"{self.name} has {many} column {column!r} (its columns: {held})")
         return Field(self, column)
 
-    def chunks(self, columns: Mapping[str, str], step: int | None = None) -> Iterator[tuple[int, dict[str, Array]]]:
-        """Chunks of some `step` rows: the first one's position, and the arrays by the arguments' names."""
-        first, names = 0, list(dict.fromkeys(columns.values()))
+    def chunks(
+        self, fields: Mapping[str, Field], step: int | None = None, groups: Groups = None
+    ) -> Iterator[tuple[int, dict[str, Array]]]:
+        """Chunks of some `step` rows, of all groups or of those of a range: the first one's position, and the arrays by
+        the arguments' names."""
+        first, names = (
+            sum(self.groups[: groups[0]]) if groups else 0,
+            list(dict.fromkeys(f.column for f in fields.values())),
+        )
         wanted = step or CHUNK_ROWS
         with self.named():
-            for batch in self._batches(names, step or self._guess(names)):
+            for batch in self._batches(names, step or self._guess(names), groups):
                 found = {c: batch.column(batch.schema.get_field_index(c)) for c in names}
                 start = 0
                 while start < batch.num_rows:
                     if step is None and start == 0:
                         wanted = rows_of(found.values(), batch.num_rows)
-                    yield first, {a: numbers(found[c].slice(start, wanted), a, first) for a, c in columns.items()}
-                    taken = min(wanted, batch.num_rows - start)
-                    start, first = start + taken, first + taken
+                    pieces = {a: found[f.column].slice(start, wanted) for a, f in fields.items()}
+                    n = min([len(p) if not fields[a].padded else even_rows(p) for a, p in pieces.items()])
+                    pieces = {a: p.slice(0, n) for a, p in pieces.items()}
+                    arrays = {a: fields[a].numbers(p, a, first) for a, p in pieces.items()}
+                    check_lengths(fields, pieces, arrays, first)
+                    yield first, arrays
+                    start, first = start + n, first + n
                 del batch, found  # before the next one is read
 
     def _guess(self, names: list[str]) -> int:
         """Rows of a Parquet file in one batch, before the first one is seen: fixed widths are known, lists are not."""
         return 1024 if any(self.schema.field(n).type.num_fields for n in names) else CHUNK_ROWS
 
-    def column(self, name: str) -> Array:
-        """All of one column of numbers or text."""
+    def texts(self, name: str) -> Iterator[tuple[int, Array]]:
+        """A column of numbers or text, chunk by chunk: the first row's position, and the values."""
         self.field(name)
+        first = 0
         with self.named():
-            found = [b.column(b.schema.get_field_index(name)) for b in self._batches([name], CHUNK_ROWS)]
-        pieces = [f.to_numpy(zero_copy_only=False) for f in found]
-        joined = np.concatenate(pieces) if pieces else np.empty(0)
-        return np.array(["" if t is None else str(t) for t in joined]) if joined.dtype.kind == "O" else joined
+            for batch in self._batches([name], TEXT_ROWS, None):
+                column = batch.column(batch.schema.get_field_index(name))
+                for start in range(0, len(column), TEXT_ROWS):
+                    values = column.slice(start, TEXT_ROWS).to_numpy(zero_copy_only=False)
+                    if values.dtype.kind == "O":
+                        values = np.array(["" if t is None else str(t) for t in values])
+                    yield first, values
+                    first += len(values)
 
 
 class Unusable(ValueError):
@@ -165,8 +191,16 @@ class Unusable(ValueError):
 class Field:
     """A column of a table, as an argument of a loss."""
 
-    def __init__(self, table: Table, column: str) -> None:
-        self.table, self.column = table, column
+    def __init__(self, table: Table, column: str, lengths: bool = False) -> None:
+        """`lengths`: those of the column's lists are meant."""
+        self.table, self.column, self.lengths = table, column, lengths
+        self.padded: str | None = None  # to one length, if this argument of the loss says how long each row is
+
+    def numbers(self, column: Any, name: str, first: int) -> Array:
+        """Rows of it as an array, with `first` rows before these."""
+        if self.lengths:
+            return lengths_of(column, name, first)
+        return padded(column, name, first) if self.padded else numbers(column, name, first)
 
 
 def table_of(fields: Mapping[str, Field]) -> Table:
@@ -181,8 +215,16 @@ def whole_columns(fields: Mapping[str, Field]) -> dict[str, Array]:
     """All rows of columns of one table, by argument."""
     if not fields:
         return {}
-    pieces = [c for _, c in table_of(fields).chunks({a: f.column for a, f in fields.items()})]
-    return {a: np.concatenate([p[a] for p in pieces]) if pieces else np.empty(0) for a in fields}
+    pieces = [c for _, c in table_of(fields).chunks(fields)]
+    return {a: joined([p[a] for p in pieces]) for a in fields}
+
+
+def joined(pieces: list[Array]) -> Array:
+    """Chunks one behind the other, padded to one length."""
+    if len({p.shape[1:] for p in pieces}) > 1:
+        width = max(p.shape[1] for p in pieces)
+        pieces = [np.pad(p, [(0, 0), (0, width - p.shape[1]), *[(0, 0)] * (p.ndim - 2)]) for p in pieces]
+    return np.concatenate(pieces) if pieces else np.empty(0)
 
 
 def rows_of(columns: Iterable[Any], rows: int) -> int:
@@ -203,7 +245,7 @@ def numbers(column: Any, name: str, first: int) -> Array:
         row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         raise Unusable(f"{name}[{first + row}] is null")
     kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if is_list(kind):
         return rows_of_lists(column, name, first)
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.to_numpy(zero_copy_only=False)
@@ -212,37 +254,108 @@ def numbers(column: Any, name: str, first: int) -> Array:
 
 def rows_of_lists(column: Any, name: str, first: int) -> Array:
     """Lists of one length, of numbers or again of lists."""
-    n = len(column)
-    if pyarrow().types.is_fixed_size_list(column.type):
-        width = column.type.list_size
-    else:
-        widths = column.value_lengths().to_numpy(zero_copy_only=False)
-        width = int(widths[0]) if n else 0
-        other = np.flatnonzero(widths != width)[:1]
-        for row in other:
-            raise Unusable(
-                f"{name}[{first + row}] has {widths[row]} values, {name}[{first}] has {width}: expected equal"
-            )
-    try:
-        values = numbers(column.flatten(), "", 0)
-    except Unusable as error:
-        inner = str(error)
-        if inner.startswith("[") and width:  # a null: its place in its row
-            place, _, words = inner[1:].partition("]")
-            flat = [int(i) for i in place.split(", ")]
-            where = ", ".join(map(str, (first + flat[0] // width, flat[0] % width, *flat[1:])))
-            inner = f"[{where}]{words}"
-        raise Unusable(f"{name}{inner}") from None
+    n, widths = len(column), widths_of(column)
+    width = int(widths[0]) if n else 0
+    for row in np.flatnonzero(widths != width)[:1]:
+        raise Unusable(f"{name}[{first + row}] has {widths[row]} values, {name}[{first}] has {width}: expected equal")
+    values = flat(column, widths, name, first)
     return values.reshape(n, width, *values.shape[1:])
 
 
+def padded(column: Any, name: str, first: int) -> Array:
+    """Lists of any lengths; behind the shorter ones stands what no loss takes, as far as the type has it. What is no
+    list is as it is."""
+    kind = column.type
+    if not is_list(kind) or column.null_count:
+        return numbers(column, name, first)
+    widths = widths_of(column)
+    values = flat(column, widths, name, first)
+    nothing: Any = {"f": np.nan, "i": -1}.get(values.dtype.kind, 0)
+    found = np.full((len(widths), int(widths.max(initial=0)), *values.shape[1:]), nothing, values.dtype)
+    found[np.arange(found.shape[1]) < widths[:, np.newaxis]] = values
+    return found
+
+
+def lengths_of(column: Any, name: str, first: int) -> Array:
+    """(n,) of lists."""
+    if not is_list(column.type):
+        raise Unusable(
+            f"{name} is missing: expected it as a column, or lists to take the lengths of, not {column.type}"
+        )
+    return widths_of(column)
+
+
+def check_lengths(
+    fields: Mapping[str, Field], pieces: Mapping[str, Any], arrays: Mapping[str, Array], first: int
+) -> None:
+    """Refuse a row that says that it is longer than its list."""
+    for a, field in fields.items():
+        said = None if field.padded is None else arrays.get(field.padded)
+        if said is None or said.ndim != 1 or not is_list(pieces[a].type):
+            continue
+        widths = widths_of(pieces[a])
+        for row in np.flatnonzero(said > widths)[:1]:
+            held = f"{a}[{first + row}] has {widths[row]} entries"
+            raise Unusable(f"{field.padded}[{first + row}] = {said[row]} is too much: {held}")
+
+
+def even_rows(column: Any) -> int:
+    """How many rows may be padded to the length of the longest of them without taking much more than a chunk."""
+    if not is_list(column.type) or not len(column):
+        return len(column)
+    widths = widths_of(column)
+    size = np.maximum.accumulate(widths) * np.arange(1, len(widths) + 1)
+    least = widths.sum() / max(1, column.nbytes) * CHUNK_BYTES  # values of a chunk
+    return max(1, int(np.searchsorted(size, 2 * least, side="right")))
+
+
+def is_list(kind: Any) -> bool:
+    types = pyarrow().types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def widths_of(column: Any) -> Array:
+    """(n,) lengths of lists; those of nulls are 0."""
+    if pyarrow().types.is_fixed_size_list(column.type):
+        return np.full(len(column), column.type.list_size)
+    lengths = column.value_lengths().fill_null(0)
+    return lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def flat(column: Any, widths: Array, name: str, first: int) -> Array:
+    """What stands in all lists; a null in them is named by its place."""
+    try:
+        return numbers(column.flatten(), "", 0)
+    except Unusable as error:
+        inner = str(error)
+        if inner.startswith("[") and widths.any():  # a null: its place in its row
+            place, _, words = inner[1:].partition("]")
+            at = [int(i) for i in place.split(", ")]
+            starts = np.cumsum(widths) - widths
+            row = int(np.searchsorted(starts + widths, at[0], side="right"))
+            where = ", ".join(map(str, (first + row, at[0] - int(starts[row]), *at[1:])))
+            inner = f"[{where}]{words}"
+        raise Unusable(f"{name}{inner}") from None
+
+
 def fields_of(
-    table: Table, arguments: Iterable[str], columns: Mapping[str, str], given: Container[str]
-) -> dict[str, Field]:
-    """The columns that a loss takes: those named by `columns`, and those named as its arguments that are not given."""
+    table: Table, arguments: Iterable[str], columns: Mapping[str, str], given: Container[str],
+    ragged: Mapping[str, str] = {},
+) -> dict[str, Field]:  # fmt: skip
+    """The columns that a loss takes: those named by `columns`, and those named as its arguments that are not given.
+
+    `ragged`: arguments whose lists may differ in length -> the argument of these lengths, which are taken of the lists
+    where there is no such column.
+    """
     known = list(arguments)
     for a in columns:
         if a not in known:
             raise ValueError(f"columns names {a!r}, which is no array argument of the loss ({', '.join(known)})")
     names = {a: columns.get(a, a) for a in known if a in columns or (a in table.schema.names and a not in given)}
-    return {a: table.field(c) for a, c in names.items()}
+    found = {a: table.field(c) for a, c in names.items()}
+    for a, lengths in ragged.items():
+        if a in found:
+            found[a].padded = lengths
+            if lengths not in found and lengths not in given and is_list(table.schema.field(names[a]).type):
+                found[lengths] = Field(table, names[a], lengths=True)
+    return found

@@ -7,6 +7,7 @@ import contextlib
 import io
 import math
 import mmap
+import struct
 import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
@@ -21,6 +22,7 @@ except ImportError:
     from numpy import byte_bounds  # type: ignore[attr-defined, no-redef]
 
 WHOLE_LIMIT = 1 << 30  # bytes of a member that cannot be read in the order of its samples
+MAPPED_BYTES = 4 << 20  # of a stored member that is rather mapped than read whole
 HEADER_LIMIT = 1 << 16  # bytes of a .npy header; NumPy would read gigabytes of it before it refuses
 # What is read at once beyond so many bytes must not have been packed tighter than that: real numbers never are.
 PACKED_BYTES, PACKED_RATIO = 32 << 20, 200
@@ -85,14 +87,40 @@ def mapping_of(array: Array) -> mmap.mmap | None:
     return mapped if isinstance(mapped, mmap.mmap) else None
 
 
+class Archive:
+    """A .npz file, which is open only while one of its members is read: a data set may have any number of them."""
+
+    def __init__(self, path: str, name: str | None = None) -> None:
+        """`name` is what the user knows it by."""
+        self.path = path
+        try:
+            with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+                self.members = {info.filename: info for info in archive.infolist()}
+        except OSError:
+            raise
+        except Exception as error:  # zipfile has many
+            raise ValueError(f"{name or path} cannot be read as a .npz file: {error}") from None
+
+    def names(self) -> list[str]:
+        """Names of the members, as numpy.load gives them."""
+        return [name.removesuffix(".npy") for name in self.members]
+
+    def info(self, key: str) -> zipfile.ZipInfo:
+        return self.members[key if key in self.members else f"{key}.npy"]
+
+    def open(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        with zipfile.ZipFile(self.path) as archive:  # whose file stays open until the member is closed
+            return archive.open(info)
+
+
 class Member:
     """One array of a .npz file. Nothing is read but its header until it is asked for; the size that the header declares
     is held against the directory of the archive, and what comes against both, so that no lie costs memory."""
 
-    def __init__(self, archive: zipfile.ZipFile, key: str) -> None:
+    def __init__(self, archive: Archive, key: str) -> None:
         self.archive, self.key = archive, key
         with self.named():
-            self.info = archive.getinfo(key if key in archive.namelist() else f"{key}.npy")
+            self.info = archive.info(key)
             self.open().close()
 
     @contextlib.contextmanager
@@ -131,7 +159,8 @@ class Member:
         if any(n < 0 for n in self.shape):
             raise ValueError(f"its header declares the shape {self.shape}")
         self.nbytes = math.prod(self.shape) * self.dtype.itemsize
-        held = self.info.file_size - stream.tell()
+        self.header_bytes = stream.tell()
+        held = self.info.file_size - self.header_bytes
         if self.nbytes != held:
             raise ValueError(f"its header declares {self.nbytes} bytes, the archive {held}")
 
@@ -151,6 +180,33 @@ class Member:
             flat = np.frombuffer(_exactly(stream, self.nbytes), self.dtype)
             _check_end(stream)
         return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+    @property
+    def stored(self) -> bool:
+        """Whether it stands in the file as it is, not packed."""
+        return self.info.compress_type == zipfile.ZIP_STORED
+
+    @property
+    def in_order(self) -> bool:
+        """Whether its bytes come sample by sample, if these lie along axis 0."""
+        return bool(self.shape) and not (self.fortran and len(self.shape) > 1)
+
+    def offset(self) -> int:
+        """Of a stored one: where in the file its first element stands."""
+        with open(self.archive.path, "rb") as file:
+            file.seek(self.info.header_offset)
+            name, extra = struct.unpack("<26xHH", _exactly(file, 30))
+        return int(self.info.header_offset + 30 + name + extra + self.header_bytes)
+
+    def mapped(self, check: bool = True) -> Array:
+        """A stored one, mapped as a .npy file is; `check`: its checksum is compared before."""
+        with self.named():
+            if check:
+                with self.open() as stream:
+                    while stream.read(1 << 20):
+                        pass
+            order: Any = "F" if self.fortran else "C"
+            return np.memmap(self.archive.path, self.dtype, "r", self.offset(), self.shape, order)
 
 
 class MemberColumn:
@@ -209,18 +265,23 @@ def _check_end(stream: IO[bytes]) -> None:
         raise ValueError("it goes on behind its last element")
 
 
-def column_of(source: Array | Member, axis: int) -> ArrayColumn | MemberColumn:
-    """Chunks of an array or a member along an axis."""
-    if isinstance(source, Member):
-        if axis == 0 and not (source.fortran and len(source.shape) > 1) and source.shape and source.nbytes:
-            return MemberColumn(source)
-        source = source.whole()
-    return ArrayColumn(source, axis)
+def column_of(source: Array | Member, axis: int, apart: bool = False) -> ArrayColumn | MemberColumn:
+    """Chunks of an array or a member along an axis; `apart`: of a part of the samples, so that no checksum is due."""
+    if not isinstance(source, Member):
+        return ArrayColumn(source, axis)
+    if apart and source.stored and source.nbytes:
+        return ArrayColumn(source.mapped(check=False), axis)
+    if axis == 0 and source.in_order and source.nbytes:
+        return MemberColumn(source)
+    return ArrayColumn(source.mapped() if source.stored and source.nbytes > MAPPED_BYTES else source.whole(), axis)
 
 
-def keys_of(archive: zipfile.ZipFile) -> list[str]:
-    """Names of the members, as numpy.load gives them."""
-    return [name.removesuffix(".npy") for name in archive.namelist()]
+def pieces_of(source: Array | Member, size: int) -> Iterator[tuple[int, Array]]:
+    """A 1-D array or member in pieces of some `size` bytes: the first one's position, and the values."""
+    step, n = max(1, size // max(1, source.dtype.itemsize)), source.shape[0]
+    with contextlib.closing(column_of(source, 0)) as column:
+        for first in range(0, n, step):
+            yield first, column.read(first, min(n, first + step))
 
 
 def is_array_like(x: Any) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 from ._arrays import Array
 
 QUANTILES = ("0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
-SEGMENT = 1 << 17  # samples that are stored, and worked on, at a time
+SEGMENT = 1 << 17  # samples that are worked on at a time
+LEAST = 16  # samples by which the array grows at least
 # A nan that no arithmetic gives marks samples in which nothing counts.
 LEFT_OUT = np.uint64(0x7FF8_6C65_6674_6F75)
 SIGN = np.uint64(1 << 63)
@@ -20,77 +21,86 @@ Pieces = Callable[[], Iterable[Array]]  # each call begins a pass over the losse
 
 
 class Samples:
-    """The losses of samples in order, in segments that are never moved. Those in which nothing counts are marked."""
+    """The losses of samples in order; those in which nothing counts are marked.
+
+    One array, which grows in place: where it is large, realloc moves no bytes but the table of its pages.
+    """
 
     def __init__(self) -> None:
-        self._segments: list[Array] = []  # (SEGMENT,) float64 each, the last one filled up to `_used`
+        self._losses = np.empty(0)  # filled up to `_used`
         self._used = 0
         self._appended = 0  # of them by the last call
+        self.keep = True  # else those of the last call alone
 
     def __len__(self) -> int:
-        return max(0, len(self._segments) - 1) * SEGMENT + self._used
+        return self._used
 
     def append(self, losses: Array, counted: Array) -> None:
         """losses (n,) float64, counted (n,) bool: whether anything in the sample counts."""
-        losses = np.where(np.isnan(losses), np.nan, losses)  # of nans the usual one alone
-        losses.view(np.uint64)[~counted] = LEFT_OUT
         self._store(losses)
-        self._appended = len(losses)
+        added = self._losses[self._used - len(losses) : self._used]
+        added[np.isnan(added)] = np.nan  # of nans the usual one alone
+        added.view(np.uint64)[~counted] = LEFT_OUT
 
     def extend(self, other: Samples) -> None:
         """Those of another come behind these."""
-        n = len(other)
-        for segment in list(other._filled()):
-            self._store(segment)
-        self._appended = n
+        losses = other._losses[: other._used]
+        self._store(losses.copy() if other is self else losses)
 
     def _store(self, losses: Array) -> None:
-        while len(losses):
-            if not self._segments or self._used == SEGMENT:
-                self._segments.append(np.empty(SEGMENT))
-                self._used = 0
-            room = self._segments[-1][self._used : self._used + len(losses)]
-            room[:] = losses[: len(room)]
-            self._used += len(room)
-            losses = losses[len(room) :]
+        if not self.keep:
+            self._used = 0
+        needed = self._used + len(losses)
+        if needed > len(self._losses):
+            self._grow(needed + needed // 32 + LEAST)
+        self._losses[self._used : needed] = losses
+        self._used, self._appended = needed, len(losses)
 
-    def _filled(self, first: int = 0, last: int | None = None) -> Iterator[Array]:
-        """Samples [first, last) in pieces, each within a segment."""
+    def _grow(self, size: int) -> None:
+        try:
+            self._losses.resize(size)
+        except ValueError:  # somebody looks at it
+            self._losses = np.concatenate([self._losses[: self._used], np.empty(size - self._used)])
+
+    def give(self) -> Array:
+        """The losses themselves, marked; none are left here."""
+        losses = self._losses[: self._used]
+        self.__init__()  # type: ignore[misc]
+        return losses
+
+    def pieces(self, first: int = 0, last: int | None = None) -> Iterator[Array]:
+        """Samples [first, last), marked, in pieces that are not to be kept."""
         last = len(self) if last is None else min(last, len(self))
-        for start in range(first // SEGMENT * SEGMENT, last, SEGMENT):
-            yield self._segments[start // SEGMENT][max(0, first - start) : last - start]
+        for start in range(first, last, SEGMENT):
+            yield self._losses[start : min(last, start + SEGMENT)]
 
     def losses(self, first: int = 0, last: int | None = None) -> Array:
         """Of samples [first, last), float64, a copy; nan where nothing counts."""
-        return np.concatenate([np.empty(0), *(np.where(np.isnan(s), np.nan, s) for s in self._filled(first, last))])
+        return np.concatenate([np.empty(0), *(np.where(np.isnan(s), np.nan, s) for s in self.pieces(first, last))])
 
     def latest(self) -> Array:
-        """Those of the last `append` or `extend`."""
-        return self.losses(len(self) - self._appended)
+        """Those of the last `append` or `extend`, marked, a copy."""
+        return self._losses[self._used - self._appended : self._used].copy()
 
     def counted(self, first: int = 0, last: int | None = None) -> Array:
         """Of samples [first, last), bool: whether anything in the sample counts."""
-        pieces = (s.view(np.uint64) != LEFT_OUT for s in self._filled(first, last))
+        pieces = (counts(s) for s in self.pieces(first, last))
         return np.concatenate([np.empty(0, np.bool_), *pieces])
 
     def counting(self) -> Iterator[tuple[Array, Array]]:
         """Piece by piece (index, loss) of the samples that count."""
         first = 0
-        for segment in self._filled():
-            index = np.flatnonzero(segment.view(np.uint64) != LEFT_OUT)
-            yield first + index, segment[index]
-            first += len(segment)
+        for piece in self.pieces():
+            index = np.flatnonzero(counts(piece))
+            yield first + index, piece[index]
+            first += len(piece)
 
     def worst(self, k: int) -> tuple[Array, Array]:
         """(index, loss) of the k worst samples: nan first, then from the largest down; equal ones in order."""
-        index, losses = np.empty(0, np.int64), np.empty(0)
-        for more_index, more in self.counting():
-            if 0 < k == len(losses):  # of equal losses the earlier stay: only what is worse than the last one gets in
-                worse = ~(more <= losses[-1])
-                more_index, more = more_index[worse], more[worse]
-            index, losses = np.concatenate([index, more_index]), np.concatenate([losses, more])
-            order = worst_first(losses)[:k]
-            index, losses = index[order], losses[order]
+        found = Largest(k, np.empty(0), np.empty(0, np.int64))
+        for index, losses in self.counting():
+            found.add(losses, index)
+        losses, index = found.columns
         return index, losses
 
     def statistics(self) -> dict[str, Any]:
@@ -98,25 +108,40 @@ class Samples:
         return statistics_of(lambda: (losses for _, losses in self.counting()))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"losses": list(self._filled()), "appended": self._appended}
+        return {"losses": self._losses[: self._used], "appended": self._appended}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
-        for segment in state["losses"]:
-            self._store(segment)
+        self._store(state["losses"])
         self._appended = state["appended"]
+
+
+def counts(losses: Array) -> Array:
+    """(n,) bool: whether anything in these samples counts, by the marks of their losses."""
+    return losses.view(np.uint64) != LEFT_OUT
+
+
+class Largest:
+    """The k largest of numbers that come in pieces, with what belongs to each: nan first, equal ones in order."""
+
+    def __init__(self, k: int, *empty: Array) -> None:
+        self.k, self.columns = k, list(empty)
+
+    def add(self, *columns: Array) -> None:
+        """(n,) numbers and, beside them, columns that belong to them."""
+        chosen, held = list(columns), self.columns[0]
+        if 0 < self.k == len(held):  # of equal ones the earlier stay: only what is larger than the last one gets in
+            larger = ~(chosen[0] <= held[-1])
+            chosen = [c[larger] for c in chosen]
+        if len(chosen[0]):
+            joined = [np.concatenate(pair) for pair in zip(self.columns, chosen, strict=True)]
+            order = worst_first(joined[0])[: self.k]
+            self.columns = [c[order] for c in joined]
 
 
 def worst_first(losses: Array) -> Array:
     """Indices: nan first, then from the largest down; equal losses in the data's order."""
     return np.lexsort((-losses, ~np.isnan(losses)))
-
-
-def distribution(losses: Array) -> dict[str, Any]:
-    """Mean, standard deviation (of the population) and quantiles; nan for no samples, and where a sample is nan."""
-    pieces = [losses[k : k + SEGMENT] for k in range(0, len(losses), SEGMENT)]
-    found = statistics_of(lambda: pieces)
-    return {name: found[name] for name in ("mean", "std", "quantiles")}
 
 
 def statistics_of(pieces: Pieces) -> dict[str, Any]:

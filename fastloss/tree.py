@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -31,8 +32,8 @@ def evaluate_by_dask(
     """On whatever scheduler Dask is set to use; arrays of NumPy beside those of Dask are cut as these are."""
     import dask
 
+    from .axes import sample_axes
     from .columns import is_array_like
-    from .streaming import sample_axes
 
     lazy = dask_arrays(arguments)
     for name, a in lazy.items():
@@ -85,10 +86,10 @@ def _part(
     empty: Accumulator, axes: dict[str, int], first: int, shared: dict[str, Any], arrays: dict[str, Any]
 ) -> Accumulator:
     """A task: one chunk, on one thread, since there are as many tasks as cores."""
-    from .streaming import _whole_positions
+    from .axes import whole_positions
 
     total = empty + empty  # a fresh one
-    with num_threads(1), _whole_positions(axes, first):
+    with num_threads(1), whole_positions(axes, first):
         total.update(**shared, **arrays)
     return total
 
@@ -134,8 +135,9 @@ def _computed(root: Any, parts: list[Any], bounds: list[int], progress: Progress
 
 
 @contextlib.contextmanager
-def scheduler(where: str) -> Iterator[None]:
-    """Dask by a word: "local", threads of this process, or the address of a cluster's scheduler."""
+def scheduler(where: str) -> Iterator[int]:
+    """Dask by a word: "local", threads of this process, or the address of a cluster's scheduler. Gives the number of
+    threads at work."""
     try:
         import dask
         import dask.array
@@ -146,7 +148,7 @@ def scheduler(where: str) -> Iterator[None]:
         raise ModuleNotFoundError("Dask is not installed: pip install 'fastloss[dask]'") from None
     if where == "local":
         with dask.config.set(scheduler="threads"):
-            yield
+            yield len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return
     if "://" not in where:
         raise ValueError(f"dask must be 'local' or the address of a scheduler such as tcp://host:8786, got {where!r}")
@@ -155,46 +157,4 @@ def scheduler(where: str) -> Iterator[None]:
     except (OSError, ValueError, TimeoutError) as error:
         raise ValueError(f"no Dask scheduler answers at {where}: {error}") from None
     with client:
-        yield
-
-
-def chunked(arguments: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
-    """The same arguments with memory maps as Dask arrays, which each task maps for itself: every machine must see the
-    files by the same names."""
-    import dask
-    import dask.array
-
-    from .streaming import default_step, sample_axes
-
-    maps = {k: v for k, v in arguments.items() if isinstance(v, np.memmap)}
-    shapes = {k: np.shape(v) for k, v in arguments.items() if hasattr(v, "shape")}
-    samples, axes = sample_axes(function, shapes, arguments)
-    size = sum(v.nbytes for k, v in maps.items() if k in axes) / max(1, samples)
-    step = 16 * default_step(size, next(iter(shapes.values()), ()))
-    found = dict(arguments)
-    for k, v in maps.items():
-        if k not in axes:
-            continue
-        cuts = [(i, min(samples, i + step)) for i in range(0, samples, step)]
-        piece = dask.delayed(_mapped, pure=False)
-        blocks = [
-            dask.array.from_delayed(
-                piece(str(v.filename), v.offset, v.dtype, v.shape, _order(v), axes[k], i, j),
-                (*v.shape[: axes[k]], j - i, *v.shape[axes[k] + 1 :]),
-                v.dtype,
-            )
-            for i, j in cuts
-        ]
-        if blocks:
-            found[k] = dask.array.concatenate(blocks, axis=axes[k])
-    return found
-
-
-def _order(a: np.ndarray) -> str:
-    return "C" if a.flags.c_contiguous else "F"
-
-
-def _mapped(path: str, offset: int, dtype: Any, shape: Any, order: Any, axis: int, first: int, last: int) -> Any:
-    """A task: samples [first, last) of a file, mapped where it runs."""
-    whole = np.memmap(path, dtype, "r", offset, shape, order)
-    return np.asarray(whole[(slice(None),) * axis + (slice(first, last),)])
+        yield sum(client.nthreads().values())

@@ -15,7 +15,7 @@ import pytest
 
 import fastloss as fl
 from fastloss import cli
-from fastloss.cli import loading, losses, parsing
+from fastloss.cli import loading, losses, parsing, summary
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 DIGITS, DIABETES = str(EXAMPLES / "digits.npz"), str(EXAMPLES / "diabetes.npz")
@@ -523,7 +523,7 @@ def test_interrupt_and_memory(monkeypatch, run):
     monkeypatch.setattr(cli, "load_inputs", raising(KeyboardInterrupt()))
     assert run("eval", "mse_loss", DIABETES) == (130, "", "")
     monkeypatch.undo()
-    monkeypatch.setattr(fl, "evaluate", raising(MemoryError()))
+    monkeypatch.setattr(summary, "evaluate_part", raising(MemoryError()))
     assert run("eval", "mse_loss", DIABETES) == (2, "", "fastloss: mse_loss: MemoryError\n")
 
 

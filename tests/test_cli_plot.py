@@ -39,7 +39,7 @@ def test_panels_show_what_the_report_says(capsys):
     quantiles = {"0.5": 1.5, "0.95": np.nan}
     report = {"loss": "mse_loss", "n": 6, "value": 81.1, "reduction": "mean", "worst": worst}
     figure = Figure()
-    plot.fill(figure, {**report, "per_sample": {"quantiles": quantiles}}, {"first": losses})
+    plot.fill(figure, {**report, "per_sample": {"quantiles": quantiles}}, {"first": lambda: [losses[:2], losses[2:]]})
     above, below, beside = figure.axes
     assert sum(bar.get_height() for bar in above.patches) == 5 and "1 infinite or nan" in above.get_title(loc="left")
     assert above.get_xscale() == below.get_xscale() == "log"

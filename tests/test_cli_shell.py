@@ -15,7 +15,7 @@ import pytest
 from cases import CASES
 
 import fastloss as fl
-from fastloss import accumulate, streaming
+from fastloss import accumulate, axes, streaming
 from fastloss.cli import losses, parsing
 from fastloss.cli.completion import COMMANDS, completion_script
 
@@ -161,7 +161,7 @@ def test_commands_of_the_guide_run(run, monkeypatch, tmp_path):
 @pytest.fixture
 def whole_batch(monkeypatch):
     """mse_loss as if its samples depended on each other."""
-    for module in (accumulate, streaming, losses):
+    for module in (accumulate, axes, streaming, losses):
         monkeypatch.setattr(module, "WHOLE_BATCH", frozenset({"mse_loss"}))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss import accumulate, cli, streaming
+from fastloss import accumulate, axes, cli, streaming
 from fastloss.cli import loading
 
 N = 300
@@ -91,6 +91,9 @@ def same(found, expected):
     for key, one in found.items():
         if isinstance(one, dict):
             same(one, expected[key])
+        elif key == "groups":
+            for ours, theirs in zip(one, expected[key], strict=True):
+                same(ours, theirs)
         elif isinstance(one, float):
             assert one == pytest.approx(expected[key], rel=1e-12), key
         elif key != "files":
@@ -213,7 +216,7 @@ def test_dask_compares_and_writes(arrays, rng, tmp_path, report):
 
 
 def test_a_loss_of_the_whole_batch_is_one_call(arrays, models, monkeypatch):
-    for module in (accumulate, streaming):
+    for module in (accumulate, axes, streaming):
         monkeypatch.setattr(module, "WHOLE_BATCH", frozenset({"cross_entropy"}))
     expected = fl.cross_entropy(arrays["input"], arrays["target"])
     one, two = (str(models("a", "parquet")).replace("?", k) for k in "01")

@@ -34,6 +34,7 @@ from typing import Any
 import fastloss as fl
 
 from ..accumulate import Accumulator
+from ..samples import Pieces
 from .loading import Inputs, load_inputs, use_dask
 from .losses import Loss, find_losses
 from .parsing import EVAL_USAGE, SHELLS, Parser, did_you_mean, eval_parser, loss_parser, top_parser
@@ -41,7 +42,7 @@ from .progress import Show, progress_bar
 from .refusal import Refusal, reason
 from .report import complain, print_sections, say, sections_of, to_json
 from .summary import evaluate, summarise
-from .writing import losses_file, written_whole
+from .writing import Spilled, losses_file, written_whole
 
 EXIT_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
 
@@ -58,20 +59,19 @@ def run_eval(argv: Sequence[str]) -> None:
     options = loss_parser(loss).parse_strictly(argv[1:])
     with contextlib.ExitStack() as stack:
         inputs = load_inputs(loss, options, stack)
-        report, total = make_report(loss, options, inputs, stack)
+        report, left_out = make_report(loss, options, inputs, stack)
     for note in inputs.notes:
         complain(note)
     if options.as_json:
         return say(to_json(report))
-    left_out = total.samples() - report["n"]
     print_sections(sections_of(report, left_out, "weight" in inputs.parts[0].arguments, options.groups))
 
 
 def make_report(
     loss: Loss, options: argparse.Namespace, inputs: Inputs, stack: contextlib.ExitStack
-) -> tuple[dict[str, Any], Accumulator]:
-    """What is asked for; the files of `options` appear when `stack` is left without an error. Whatever can be refused
-    is, before the work begins."""
+) -> tuple[dict[str, Any], int]:
+    """What is asked for, and the number of samples that are left out; the files of `options` appear when `stack` is
+    left without an error. Whatever can be refused is, before the work begins."""
     picture = open_picture(options.plot, stack)
     if loss.whole_batch:
         inputs.notes.append(f"note: {loss.name} compares samples with each other: the arrays were read whole")
@@ -91,17 +91,17 @@ def make_report(
     show = stack.enter_context(progress_bar(options.quiet))
     total = evaluate(loss, inputs, show, out.append if out is not None else None)
     report = summarise(loss, inputs, total, options.top)
-    series = {"first": total}
+    left_out = total.samples() - report["n"]
     if keys is not None:
         report["groups"] = group(keys, inputs, total)
+    series: dict[str, Pieces] = {"first": total.counting}
     if other is not None:
-        series["other"] = evaluate(loss, other, show, title="the other")
-        report["compare"] = compared(options, inputs, other, series, show)
+        series = compared(loss, options, inputs, other, total, report, show, stack)
     if picture is not None:
         from .plot import draw
 
-        draw(*picture, report, {name: one.losses()[one.counted()] for name, one in series.items()})
-    return report, total
+        draw(*picture, report, series)
+    return report, left_out
 
 
 def open_picture(path: str | None, stack: contextlib.ExitStack) -> tuple[Any, str] | None:
@@ -115,19 +115,35 @@ def open_picture(path: str | None, stack: contextlib.ExitStack) -> tuple[Any, st
 
 
 def compared(
-    options: argparse.Namespace, inputs: Inputs, other: Inputs, series: dict[str, Accumulator], show: Show
-) -> dict[str, Any]:
-    from .compare import compare
+    loss: Loss, options: argparse.Namespace, inputs: Inputs, other: Inputs, first: Accumulator, report: dict[str, Any],
+    show: Show, stack: contextlib.ExitStack,
+) -> dict[str, Pieces]:  # fmt: skip
+    """Add the comparison to the report. The first model's losses give way to the differences: what a picture needs of
+    them is put by, and returned."""
+    from .compare import Differences, compare
 
-    in_all = series["first"].samples() * options.resamples
+    spilled = {name: Spilled(stack) for name in ("first", "other")} if options.plot is not None else {}
+    if spilled:
+        for piece in first.pieces():
+            spilled["first"].append(piece)
+    differences = Differences(first.give_losses(), options.top)
+
+    def taken(losses: Any) -> None:
+        differences.append(losses)
+        if spilled:
+            spilled["other"].append(losses)
+
+    second = evaluate(loss, other, show, taken, title="the other", keep=False)
+    in_all = differences.at * options.resamples
 
     def drawn(samples: int) -> None:
         show("bootstrap", samples, 8 * samples, 8 * in_all)
 
-    return compare(
-        inputs, other, series["first"], series["other"], top=options.top, resamples=options.resamples,
-        seed=options.resample_seed, show=drawn,
+    report["compare"] = compare(
+        inputs, other, differences, float(second.compute()), resamples=options.resamples, seed=options.resample_seed,
+        show=drawn,
     )  # fmt: skip
+    return {name: one.pieces for name, one in spilled.items()}
 
 
 def run_completion(argv: Sequence[str]) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..accumulate import Accumulator
 from ..arrow import Field, whole_columns
 from ..columns import column_of, is_array_like
-from ..samples import worst_first
+from ..samples import Largest, counts
 from .loading import Inputs, Part, columns_of, files_of, load_npy, load_part
 from .losses import Loss
 from .refusal import Refusal, reason
@@ -121,38 +120,66 @@ def place(name: str, shape: tuple[int, ...], found: tuple[tuple[int, ...], Any, 
     return f"{name}{index} = {theirs}, in the first file {ours}"
 
 
+class Differences:
+    """The other model's losses less the first's, of the samples that count in both, as the other's come. They take the
+    place of the first's, so that there is one array of the length of the samples; below 0 the other is better."""
+
+    def __init__(self, losses: np.ndarray, top: int) -> None:
+        """losses: (samples,) the first's, marked, to be written over."""
+        self.losses, self.at, self.n = losses, 0, 0
+        self.better = self.worse = self.equal = 0
+        self.largest = Largest(top, np.empty(0), np.empty(0, np.int64), *[np.empty(0)] * 3)
+
+    def append(self, theirs: np.ndarray) -> None:
+        """(n,) losses of the other's next samples, marked."""
+        first, self.at = self.at, self.at + len(theirs)
+        ours = self.losses[first : self.at]
+        if len(ours) < len(theirs):  # it is refused at the end, when both numbers are known
+            return
+        index = np.flatnonzero(counts(ours) & counts(theirs))
+        ours, theirs = ours[index], theirs[index]
+        with np.errstate(invalid="ignore"):
+            differences = theirs - ours
+        self.better += int(np.sum(differences < 0))
+        self.worse += int(np.sum(differences > 0))
+        self.equal += int(np.sum(differences == 0))
+        unequal = differences != 0
+        columns = (np.abs(differences), first + index, differences, ours, theirs)
+        self.largest.add(*(c[unequal] for c in columns))
+        self.losses[self.n : self.n + len(index)] = differences
+        self.n += len(index)
+
+    def found(self) -> np.ndarray:
+        """(n,) all of them."""
+        if self.at != len(self.losses):
+            raise Refusal(f"--compare: {self.at} samples, the first has {len(self.losses)}: not the same data")
+        return self.losses[: self.n]
+
+
 def compare(
-    inputs: Inputs, other: Inputs, first: Accumulator, second: Accumulator, *, top: int, resamples: int, seed: int,
+    inputs: Inputs, other: Inputs, differences: Differences, value: float, *, resamples: int, seed: int,
     show: Callable[[int], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """What stands under "compare" in the report. Differences are the other model's loss minus the first's: below 0
-    the other is better."""
-    ours, theirs = first.losses(), second.losses()
-    if len(ours) != len(theirs):
-        raise Refusal(f"--compare: {len(theirs)} samples, the first has {len(ours)}: not the same data")
-    both = np.flatnonzero(first.counted() & second.counted())
+    """What stands under "compare" in the report."""
+    found, n = differences.found(), max(1, differences.n)
+    low, high = bootstrap_interval(found, resamples, seed, show)
+    _, index, *columns = (c.tolist() for c in differences.largest.columns)
     with np.errstate(invalid="ignore"):
-        differences = theirs[both] - ours[both]
-        order = worst_first(np.abs(differences))[:top]
-        order = order[differences[order] != 0]
-    n = max(1, len(both))
-    low, high = bootstrap_interval(differences, resamples, seed, show)
-    better, worse = int(np.sum(differences < 0)), int(np.sum(differences > 0))
+        mean = float(np.mean(found)) if len(found) else math.nan
     return {
         "files": [part.path for part in other.parts],
-        "n": len(both),
-        "value": float(second.compute()),
-        "difference": float(np.mean(differences)) if len(both) else math.nan,
+        "n": len(found),
+        "value": value,
+        "difference": mean,
         "interval": {
             "low": low, "high": high, "level": LEVEL, "method": METHOD, "resamples": resamples, "seed": seed,
         },
-        "better": better / n,
-        "worse": worse / n,
-        "equal": int(np.sum(differences == 0)) / n,
+        "better": differences.better / n,
+        "worse": differences.worse / n,
+        "equal": differences.equal / n,
         "largest": [
-            {"index": int(both[k]), "difference": float(differences[k]), "loss": float(ours[both[k]]),
-             "other": float(theirs[both[k]]), "text": text}
-            for k, text in zip(order, texts_of(inputs, both[order]), strict=True)
+            {"index": i, "difference": difference, "loss": ours, "other": theirs, "text": text}
+            for i, difference, ours, theirs, text in zip(index, *columns, texts_of(inputs, index), strict=True)
         ],
     }  # fmt: skip
 

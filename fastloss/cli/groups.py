@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..accumulate import Accumulator
+from ..accumulate import Accumulator, Compensated
 from ..arrow import Table
-from ..columns import column_of, keys_of
+from ..columns import pieces_of
 from .loading import Inputs, Part, load_npy, read_member
 from .refusal import Refusal, reason
 
 LARGEST_NUMBER = 100_000  # of groups: a key with more values than that names samples, not groups
-CHUNK_BYTES = 4 << 20  # of keys read at a time
+CHUNK_BYTES = 1 << 20  # of keys read at a time
 LONGEST = 1 << 16  # bytes of a key
 GROUPED_TYPES = ("int", "uint", "bool", "string", "large_string", "dictionary")  # of Arrow
 
@@ -28,11 +28,11 @@ class Group:
     __slots__ = ("left_out", "n", "total")
 
     def __init__(self) -> None:
-        self.total, self.n, self.left_out = 0.0, 0, 0
+        self.total, self.n, self.left_out = Compensated(), 0, 0
 
     @property
     def mean(self) -> float:
-        return self.total / self.n if self.n else math.nan
+        return self.total.value() / self.n if self.n else math.nan
 
 
 def open_keys(key: str, inputs: Inputs, stack: contextlib.ExitStack) -> list[Any]:
@@ -49,26 +49,38 @@ def keys_in(part: Part, key: str) -> Any:
     """A member of a .npz file, not read yet, or a column of a table."""
     if part.path is None or part.file is None:
         raise Refusal(f"--group-by {key}: expected a .npy file, or a FILE.npz that holds {key!r}")
-    table = isinstance(part.file, Table)
-    held = part.file.schema.names if isinstance(part.file, Table) else keys_of(part.file)
+    held = part.file.schema.names if isinstance(part.file, Table) else part.file.names()
     if key not in held:
         raise Refusal(f"{part.path} has no {key!r} to group by (it holds {', '.join(sorted(held)) or 'nothing'})")
-    keys = column_in(part.file, key) if isinstance(part.file, Table) else read_member(part.file, part.path, key)
-    check_keys(f"{part.path}: {'column' if table else 'member'} {key!r}", keys)
+    if isinstance(part.file, Table):
+        return Column(part.file, key)
+    keys = read_member(part.file, part.path, key)
+    check_keys(f"{part.path}: member {key!r}", keys)
     return keys
 
 
-def column_in(table: Table, key: str) -> np.ndarray:
-    """All of it: text is small beside rows of numbers."""
-    if table.once:
-        raise Refusal(f"{table.name} is an Arrow stream, which is read once: give --group-by a .npy file")
-    kind = table.schema.field(key).type if table.schema.names.count(key) == 1 else None
-    if kind is not None and not str(kind).startswith(GROUPED_TYPES):
-        raise Refusal(f"{table.name}: column {key!r}: expected integers or text to group by, got {kind}")
-    try:
-        return table.column(key)
-    except ValueError as error:
-        raise Refusal(f"--group-by: {reason(error)}") from None
+class Column:
+    """Keys in a column of a table."""
+
+    def __init__(self, table: Table, key: str) -> None:
+        self.table, self.key = table, key
+        if table.once:
+            raise Refusal(f"{table.name} is an Arrow stream, which is read once: give --group-by a .npy file")
+        try:
+            kind = str(table.field(key).table.schema.field(key).type)
+        except ValueError as error:
+            raise Refusal(f"--group-by: {reason(error)}") from None
+        if not kind.startswith(GROUPED_TYPES):
+            raise Refusal(f"{table.name}: column {key!r}: expected integers or text to group by, got {kind}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.table.rows or 0,)
+
+    def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
+        for first, values in self.table.texts(self.key):
+            check_keys(f"{self.table.name}: column {self.key!r}", values)  # integers beside nulls are no integers
+            yield first, values
 
 
 def check_keys(what: str, keys: Any) -> None:
@@ -107,14 +119,12 @@ def worst_first(one: Group) -> tuple[int, float]:
 
 
 def chunks(keys: list[Any]) -> Iterator[np.ndarray]:
-    for array in keys:
-        step = CHUNK_BYTES // max(1, array.dtype.itemsize)
-        with contextlib.closing(column_of(array, 0)) as column:
-            for first in range(0, array.shape[0], step):
-                try:
-                    yield column.read(first, min(array.shape[0], first + step))
-                except ValueError as error:  # a damaged member
-                    raise Refusal(f"--group-by: {reason(error)}") from None
+    for one in keys:
+        try:
+            for _, values in one.pieces() if isinstance(one, Column) else pieces_of(one, CHUNK_BYTES):
+                yield values
+        except ValueError as error:  # damaged
+            raise Refusal(f"--group-by: {reason(error)}") from None
 
 
 def add(groups: dict[Any, Group], keys: np.ndarray, losses: np.ndarray, counted: np.ndarray) -> None:
@@ -126,7 +136,7 @@ def add(groups: dict[Any, Group], keys: np.ndarray, losses: np.ndarray, counted:
     held = np.bincount(where, minlength=len(values))
     for value, part, n, every in zip(values.tolist(), sums.tolist(), numbers.tolist(), held.tolist(), strict=True):
         one = groups.setdefault(plain_key(value), Group())
-        one.total += part
+        one.total = one.total.plus(part)
         one.n += int(n)
         one.left_out += every - int(n)
     if len(groups) > LARGEST_NUMBER:

@@ -6,23 +6,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-import os
-import stat
 import sys
 import tempfile
-import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
 
-from ..arrow import IPC_STREAM, Field, Table, fields_of, is_arrow
-from ..columns import Member, check_header_length, keys_of
-from ..streaming import paths_of
-from ..tree import chunked, scheduler
+from .. import sources
+from ..arrow import IPC_STREAM, Table, is_arrow
+from ..columns import Archive, Member, check_header_length
+from ..sources import arguments_in, paths_of
+from ..spans import can_travel, why_whole
+from ..tree import scheduler
 from .losses import Loss, flag
 from .refusal import Refusal, reason
+from .texts import Texts
 
 TEXT_KEYS = ("transcripts", "text", "texts", "names")
 NPY_MAGIC, NPZ_MAGIC = b"\x93NUMPY", b"PK"
@@ -35,9 +35,10 @@ class Part:
 
     path: str | None
     arguments: dict[str, Any]  # of the loss, `reduction` aside; arrays of files are not read yet
-    text: Any = None  # of each sample, if the file has it: an array or `Texts`
-    file: zipfile.ZipFile | Table | None = None  # open
+    text: Texts | None = None  # of each sample, if the file has it
+    file: Archive | Table | None = None
     samples: int = 0  # known once it is evaluated
+    workers: int = 0  # threads of Dask that it is evaluated by; 0: without Dask
 
 
 @dataclass
@@ -50,17 +51,12 @@ class Inputs:
 
 
 def first_bytes(path: str) -> bytes:
-    """By which a file's kind is known: enough for the length of a .npy header."""
+    """By which a file's kind is known."""
     try:
-        kind = os.stat(path).st_mode  # before it is opened: a pipe without a writer would make us wait
-        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-            what = "a pipe" if stat.S_ISFIFO(kind) else "a device or socket"
-            raise Refusal(f"{path} is {what}: expected a file, which can be read in any order")
-        with open(path, "rb") as file:
-            start = file.read(12)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise Refusal(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    return start
+        return sources.first_bytes(path)
+    except (OSError, ValueError) as error:  # ValueError: a pipe, or a null byte in the path
+        strerror = getattr(error, "strerror", None)
+        raise Refusal(f"{path}: {strerror or error}" if strerror or "is a" not in str(error) else str(error)) from None
 
 
 def check_magic(path: str, magic: bytes, otherwise: str, name: str | None = None) -> bytes:
@@ -72,22 +68,6 @@ def check_magic(path: str, magic: bytes, otherwise: str, name: str | None = None
         hint = otherwise if start.startswith((NPY_MAGIC, NPZ_MAGIC)) else ""
         raise Refusal(f"{path} is not a {'.npy' if magic == NPY_MAGIC else '.npz'} file{hint}")
     return start
-
-
-class Texts:
-    """A column of a table that is read where it is asked for: there are few worst samples."""
-
-    def __init__(self, table: Table, column: str) -> None:
-        self.table, self.column = table, column
-        self.read: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return self.table.rows or 0
-
-    def __getitem__(self, i: int) -> Any:
-        if self.read is None:
-            self.read = self.table.column(self.column)
-        return self.read[i]
 
 
 def put_by(stack: contextlib.ExitStack, stream: IO[bytes]) -> str:
@@ -134,17 +114,16 @@ def load_npy(path: str, name: str, shown: str | None = None) -> np.ndarray:
         raise Refusal(f"{shown or path} cannot be read as an array: {reason(error)}") from None
 
 
-def open_npz(path: str, stack: contextlib.ExitStack, name: str | None = None) -> zipfile.ZipFile:
-    """The archive, which `stack` will close; `name` is what the user knows it by."""
+def open_npz(path: str, name: str | None = None) -> Archive:
+    """The archive; `name` is what the user knows it by."""
     check_magic(path, NPZ_MAGIC, " but a .npy file; give it as --input or another array", name)
     try:
-        # zipfile leaves a file open that it opened itself and found damaged.
-        return stack.enter_context(zipfile.ZipFile(stack.enter_context(open(path, "rb"))))
-    except Exception as error:  # zipfile has many
-        raise Refusal(f"{path} cannot be read: {reason(error)}") from None
+        return Archive(path, name)
+    except (OSError, ValueError) as error:
+        raise Refusal(reason(error)) from None
 
 
-def read_member(archive: zipfile.ZipFile, path: str, key: str) -> Member:
+def read_member(archive: Archive, path: str, key: str) -> Member:
     try:
         return Member(archive, key)
     except ValueError as error:
@@ -172,17 +151,20 @@ def load_inputs(loss: Loss, options: argparse.Namespace, stack: contextlib.ExitS
 
 
 def use_dask(where: str, loss: Loss, models: list[Inputs], stack: contextlib.ExitStack) -> None:
-    """Until `stack` is closed Dask evaluates what is mapped. What stands in archives and tables comes in an order that
-    no task could begin in the middle of: it is evaluated here."""
+    """Until `stack` is closed Dask evaluates the files."""
     try:
-        stack.enter_context(scheduler(where))
+        workers = stack.enter_context(scheduler(where))
     except (ValueError, ImportError) as error:
         raise Refusal(f"--dask: {reason(error)}") from None
-    for part in [part for inputs in models for part in inputs.parts]:
-        if any(isinstance(v, (Member, Field)) for v in part.arguments.values()):
-            models[0].notes.append(f"note: {part.path} is evaluated without Dask, which needs .npy files")
-        else:
-            part.arguments = chunked(part.arguments, loss.function)
+    notes = models[0].notes
+    for inputs in models:
+        for part in inputs.parts:
+            if not can_travel(part.arguments):
+                notes.append(f"note: {part.path} is evaluated without Dask: it is read as it comes")
+                continue
+            part.workers, why = workers, why_whole(part.arguments, loss.function)
+            if why:
+                notes.append(f"note: {part.path} is one task: {why}")
 
 
 def files_of(given: list[str]) -> list[str]:
@@ -217,8 +199,8 @@ def load_part(
         start = first_bytes(path)
     if is_arrow(start):
         return load_table(loss, part, source, columns)
-    part.file = archive = open_npz(source, stack, path)
-    keys = keys_of(archive)
+    part.file = archive = open_npz(source, path)
+    keys = archive.names()
     for key in keys:
         if key in loss.parameters and key not in flags:
             member = read_member(archive, path, key)
@@ -231,8 +213,7 @@ def load_table(loss: Loss, part: Part, source: Any, columns: dict[str, str]) -> 
     """The columns of a Parquet or Feather file or an Arrow stream; nothing is read but the schema."""
     try:
         part.file = table = Table(source, part.path)
-        arrays = [n for n in loss.parameters if loss.is_array(n)]
-        part.arguments.update(fields_of(table, arrays, columns, part.arguments))
+        part.arguments.update(arguments_in(table, loss.function, columns, part.arguments))
     except (ValueError, ImportError) as error:
         raise Refusal(reason(error)) from None
     names = table.schema.names
@@ -258,13 +239,13 @@ def read_whole(path: str, member: Member) -> np.ndarray:
         raise Refusal(f"{path}: {reason(error)}") from None
 
 
-def read_text(archive: zipfile.ZipFile, path: str, keys: Collection[str], notes: list[str]) -> np.ndarray | None:
+def read_text(archive: Archive, path: str, keys: Collection[str], notes: list[str]) -> Texts | None:
     """The first 1-D array of strings under a key for texts. One that cannot be read is no reason to refuse the rest."""
     for key in TEXT_KEYS:
         try:
             member = read_member(archive, path, key) if key in keys else None
             if member is not None and member.dtype.kind in "US" and len(member.shape) == 1:
-                return read_whole(path, member)
+                return Texts(member)
         except Refusal as refusal:
             notes.append(f"note: {refusal}; the samples have no text")
     return None

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..samples import Pieces, quantiles
 from .refusal import Refusal, reason
 from .report import printable
 
@@ -33,8 +36,8 @@ def format_of(path: str) -> str:
     return suffix
 
 
-def draw(file: BinaryIO, kind: str, report: dict[str, Any], series: dict[str, np.ndarray]) -> None:
-    """`series`: name -> (n,) losses of the samples that count, in one order if there are two."""
+def draw(file: BinaryIO, kind: str, report: dict[str, Any], series: dict[str, Pieces]) -> None:
+    """`series`: name -> losses of the samples that count, piece by piece, as often as it is called."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would talk about fonts and caches
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks
@@ -60,7 +63,7 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-def fill(figure: Any, report: dict[str, Any], series: dict[str, np.ndarray]) -> None:
+def fill(figure: Any, report: dict[str, Any], series: dict[str, Pieces]) -> None:
     """Histogram above the cumulative curve, over one axis of losses; the worst samples beside them."""
     grid = figure.add_gridspec(2, 2, width_ratios=(1.35, 1))
     above, below = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
@@ -70,22 +73,21 @@ def fill(figure: Any, report: dict[str, Any], series: dict[str, np.ndarray]) -> 
     if "compare" in report:
         title += f"; the other: {report['compare']['value']:.6g}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    finite = {name: losses[drawable(losses)] for name, losses in series.items()}
-    every = np.concatenate(list(finite.values()))
-    logarithmic = is_wide(every)
-    for (name, losses), color in zip(finite.items(), (BLUE, ORANGE), strict=False):
-        if len(losses):
-            bins = edges(every, logarithmic)
-            above.hist(np.maximum(losses, bins[0]), bins=bins, color=color, alpha=0.75, label=name)
-            below.step(*cumulative(losses, len(series[name])), where="post", color=color, lw=1.8)
+    extents = {name: Extent(pieces) for name, pieces in series.items()}
+    axis = Axis(list(extents.values()))
+    for extent, name, color in zip(extents.values(), series, (BLUE, ORANGE), strict=False):
+        if extent.n:
+            numbers = axis.histogram(extent)
+            above.hist(axis.bins[:-1], bins=axis.bins, weights=numbers, color=color, alpha=0.75, label=name)
+            below.step(*axis.cumulative(extent), where="post", color=color, lw=1.8)
     for axes in (above, below):
-        if logarithmic:
+        if axis.logarithmic:
             axes.set_xscale("log")
         axes.set_xlabel("loss of a sample")
-    if logarithmic:
-        above.set_xlim(left=edges(every, True)[0] / 1.2)
+    if axis.logarithmic:
+        above.set_xlim(left=axis.bins[0] / 1.2)
     below.sharex(above)
-    above.set_title("distribution" + not_shown(series), loc="left")
+    above.set_title("distribution" + not_shown(list(extents.values())), loc="left")
     above.set_ylabel("samples")
     above.yaxis.get_major_locator().set_params(integer=True)
     below.set_title("share of samples up to a loss", loc="left")
@@ -101,33 +103,68 @@ def drawable(losses: Any) -> Any:
     return np.abs(losses) < LARGEST_DRAWN
 
 
-def is_wide(losses: np.ndarray) -> bool:
-    """Whether a logarithmic axis shows more: all above 0, and the largest far off."""
-    return bool(len(losses)) and losses.min() > 0 and losses.max() > WIDE * float(np.median(losses))
+class Extent:
+    """Of one model's losses, those that can be drawn: how many, and from where to where."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self.all = pieces
+        self.n, self.in_all, self.low, self.high = 0, 0, math.inf, -math.inf
+        for losses in pieces():
+            self.in_all += len(losses)
+            losses = losses[drawable(losses)]
+            self.n += len(losses)
+            self.low = min(self.low, float(losses.min(initial=math.inf)))
+            self.high = max(self.high, float(losses.max(initial=-math.inf)))
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        return (losses[drawable(losses)] for losses in self.all())
 
 
-def edges(losses: np.ndarray, logarithmic: bool) -> np.ndarray:
-    """Of the histogram's bins: finer with more samples."""
-    low, high = float(losses.min()), float(losses.max())
-    bins = int(np.clip(2 * len(losses) ** (1 / 3), 10, 80))
-    if not high - low > abs(high) * 1e-9:  # all equal: one bin around it
-        half = max(abs(high) * 0.05, 0.5)
-        return np.linspace(low - half, high + half, 4)
-    if logarithmic:  # a few tiny losses, which go into the first bin, shall not take up the axis
-        return np.geomspace(float(np.quantile(losses, 0.001)), high, bins + 1)
-    return np.linspace(low, high, bins + 1)
+class Axis:
+    """The axis of losses that all models share, and its bins: finer with more samples."""
+
+    def __init__(self, extents: list[Extent]) -> None:
+        n = sum(one.n for one in extents)
+        self.logarithmic, self.bins = False, np.zeros(0)
+        if not n:
+            return
+        low, high = min(one.low for one in extents), max(one.high for one in extents)
+        bins = int(np.clip(2 * n ** (1 / 3), 10, 80))
+        start, median = quantiles([0.001, 0.5], n, lambda: (p for one in extents for p in one.pieces()))
+        # A logarithmic axis shows more where all are above 0, and the largest is far off.
+        self.logarithmic = low > 0 and high > WIDE * median
+        if not high - low > abs(high) * 1e-9:  # all equal: one bin around it
+            half = max(abs(high) * 0.05, 0.5)
+            self.bins = np.linspace(low - half, high + half, 4)
+        elif self.logarithmic:  # a few tiny losses, which go into the first bin, shall not take up the axis
+            self.bins = np.geomspace(start, high, bins + 1)
+        else:
+            self.bins = np.linspace(low, high, bins + 1)
+
+    def histogram(self, one: Extent) -> np.ndarray:
+        """Samples in each bin."""
+        numbers = np.zeros(len(self.bins) - 1, np.int64)
+        for losses in one.pieces():
+            numbers += np.histogram(np.maximum(losses, self.bins[0]), self.bins)[0]
+        return numbers
+
+    def cumulative(self, one: Extent) -> tuple[np.ndarray, np.ndarray]:
+        """Losses in order, and the share of the samples up to each: all losses, or points so close that no step of the
+        picture is wider."""
+        if one.n <= MOST_POINTS:
+            at = np.sort(np.concatenate(list(one.pieces())))
+            numbers = np.arange(1, one.n + 1)
+        else:
+            low = max(one.low, float(self.bins[0])) if self.logarithmic else one.low
+            at = (np.geomspace if self.logarithmic else np.linspace)(low, one.high, MOST_POINTS)
+            at[-1] = one.high
+            found = sum(np.bincount(np.searchsorted(at, p), minlength=MOST_POINTS) for p in one.pieces())
+            numbers = np.cumsum(found)
+        return np.concatenate([at[:1], at]), np.concatenate([[0], numbers]) / one.in_all
 
 
-def cumulative(losses: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Some points of the sorted losses, and the share of n samples up to each."""
-    ordered = np.sort(losses)
-    ordered = np.concatenate([ordered[:1], ordered])  # the first step rises from 0
-    at = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_POINTS)).astype(int))
-    return ordered[at], at / n
-
-
-def not_shown(series: dict[str, np.ndarray]) -> str:
-    missing = sum(int(np.sum(~drawable(losses))) for losses in series.values())
+def not_shown(extents: list[Extent]) -> str:
+    missing = sum(one.in_all - one.n for one in extents)
     return f" ({missing:,} infinite or nan, not shown)" if missing else ""
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-import fastloss as fl
-
 from ..accumulate import Accumulator
 from ..arrow import Field
+from ..spans import evaluate_spans
+from ..streaming import Evaluation
 from .loading import Inputs, Part
 from .losses import Loss
 from .progress import Show
@@ -21,36 +21,35 @@ REPORTED = ("mean", "std", "quantiles")  # of the samples' statistics
 
 
 def evaluate(
-    loss: Loss, inputs: Inputs, show: Show, on_samples: Callable[[np.ndarray], None] | None = None, title: str = ""
-) -> Accumulator:
-    """All parts, chunk by chunk, as one data set."""
-    total = None
+    loss: Loss, inputs: Inputs, show: Show, on_samples: Callable[[np.ndarray], None] | None = None, title: str = "",
+    keep: bool = True,
+) -> Accumulator:  # fmt: skip
+    """All parts, chunk by chunk, as one data set; `keep`: the losses of its samples, which go to `on_samples` too."""
+    run = Evaluation(loss.function, keep)
     samples_before = bytes_before = 0
     bytes_in_all = whole_size(inputs.parts)
     for part in inputs.parts:
-        where = f"{part.path}: " if len(inputs.parts) > 1 else ""
-        size_of_part, bytes_done = whole_size([part]), 0
+        part.samples = 0
+        bytes_done, size_of_part = 0, whole_size([part])
+
+        def taken(losses: np.ndarray, part: Part = part) -> None:
+            part.samples += len(losses)
+            if on_samples is not None:
+                on_samples(losses)
 
         def progress(
-            samples: int, of: int, size: int, samples_before: int = samples_before, bytes_before: int = bytes_before,
-            size_of_part: int = size_of_part,
+            done: int, of: int, size: int, before: int = samples_before, part: Part = part,
+            size_of_part: int = size_of_part, bytes_before: int = bytes_before,
         ) -> None:  # fmt: skip
             nonlocal bytes_done
-            bytes_done = size or size_of_part * samples // max(1, of)  # Dask counts no bytes
-            show(title or loss.name, samples_before + samples, bytes_before + bytes_done, bytes_in_all)
+            bytes_done = size or size_of_part * done // max(1, of)  # Dask counts tasks
+            show(title or loss.name, before + part.samples, bytes_before + bytes_done, bytes_in_all)
 
+        run.on_samples, run.progress = taken, progress
+        where = f"{part.path}: " if len(inputs.parts) > 1 else ""
         try:
-            found = fl.evaluate(
-                loss.function, part.arguments, per_sample=True, progress=progress, on_samples=on_samples,
-                reduction=inputs.reduction,
-            )  # fmt: skip
-            part.samples = found.samples()
-            if total is None:
-                total = found
-            else:
-                total.merge(found)
-            del found  # its samples stand in the total, and need not stand beside the next part's
-        except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+            evaluate_part(run, part, inputs.reduction)
+        except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, OSError) as error:
             raise Refusal(f"{where}{loss.name}: {reason(error)}") from None
         if part.text is not None and len(part.text) != part.samples:
             words = f"{len(part.text)} texts for {part.samples} samples; the samples have no text"
@@ -58,8 +57,17 @@ def evaluate(
             part.text = None
         samples_before += part.samples
         bytes_before += size_of_part or bytes_done
-    assert total is not None  # there is one part at least
-    return total
+    assert run.total is not None  # there is one part at least
+    return run.total
+
+
+def evaluate_part(run: Evaluation, part: Part, reduction: str) -> None:
+    """By Dask, or here."""
+    arguments = {**part.arguments, "reduction": reduction}
+    if part.workers:
+        evaluate_spans(run, arguments, part.workers)
+    else:
+        run.named(arguments)
 
 
 def whole_size(parts: Iterable[Part]) -> int:
@@ -72,17 +80,17 @@ def whole_size(parts: Iterable[Part]) -> int:
 
 def texts_of(inputs: Inputs, index: Iterable[int]) -> list[str | None]:
     """The texts of samples, by their index in the whole data set."""
-    starts = np.cumsum([0, *(part.samples for part in inputs.parts)])
-    found: list[str | None] = []
-    for i in index:
-        k = int(np.searchsorted(starts, i, side="right")) - 1
-        text = inputs.parts[k].text
-        found.append(None if text is None else as_text(text[i - starts[k]]))
-    return found
-
-
-def as_text(item: Any) -> str:
-    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+    index, found, start = [int(i) for i in index], {}, 0
+    for part in inputs.parts:
+        wanted = [i - start for i in index if start <= i < start + part.samples]
+        try:
+            texts = part.text.at(wanted) if part.text is not None else {}
+        except ValueError as error:  # no reason to refuse the rest
+            inputs.notes.append(f"note: {part.path}: {reason(error)}; the samples have no text")
+            texts, part.text = {}, None
+        found.update({start + i: text for i, text in texts.items()})
+        start += part.samples
+    return [found.get(i) for i in index]
 
 
 def summarise(loss: Loss, inputs: Inputs, total: Accumulator, top: int) -> dict[str, Any]:

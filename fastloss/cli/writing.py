@@ -6,11 +6,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
+from ..samples import SEGMENT, counts
 from .refusal import Refusal
 
 
@@ -56,7 +58,7 @@ class Losses:
 
     def append(self, losses: np.ndarray) -> None:
         """(samples of a chunk,) float64."""
-        self._write(losses.astype("<f8").tobytes())
+        self._write(np.where(np.isnan(losses), np.nan, losses).astype("<f8").tobytes())  # without marks
         self.n += len(losses)
 
     def finish(self) -> None:
@@ -68,6 +70,26 @@ class Losses:
     def _write(self, data: bytes) -> None:
         with refusing(self.path):
             self.file.write(data)
+
+
+class Spilled:
+    """Losses of samples, put by in a temporary file to be read once more."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        with refusing("a temporary file"):
+            self.file = stack.enter_context(tempfile.TemporaryFile(prefix="fastloss-"))  # noqa: SIM115
+
+    def append(self, losses: np.ndarray) -> None:
+        """(n,) float64, marked."""
+        with refusing("a temporary file"):
+            self.file.write(losses.data)
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Those of samples that count."""
+        self.file.seek(0)
+        while data := self.file.read(8 * SEGMENT):
+            losses = np.frombuffer(data)
+            yield losses[counts(losses)]
 
 
 def header(n: int) -> bytes:
