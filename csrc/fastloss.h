@@ -13,6 +13,8 @@ enum {
     FL_TILE_BYTES = 4096, /* one operand's share of the L1 scratch: 1024 floats or 512 doubles */
     FL_BLOCK = 4096,      /* elements per block, the unit of work and of the ordered fold, however many threads */
     FL_SCRATCH_BYTES = 15 * FL_TILE_BYTES,
+    FL_BOX_BYTES = FL_TILE_BYTES / 2, /* of one coordinate of a block of boxes */
+    FL_BOX_ROWS = 8,                  /* of all pairs, boxes of `input` that meet a block of `target` at a time */
     FL_MAX_DIMS = 64,
     FL_MAX_OPERANDS = 4,
     FL_MAX_PREDICTIONS = 2,
@@ -155,6 +157,21 @@ typedef struct {
     const double *inverse, *at_target, *dense_factor; /* gradient: exp(x - max) * inverse - dense_factor * q */
 } fl_tile_job;
 
+/* One call of a loss of matched pairs of boxes; or, with `columns` boxes in the target, of all pairs. Positions of input,
+ * target, mask and grad_output are boxes; the four coordinates of a box lie *_stride bytes apart. */
+enum { FL_IOU, FL_GIOU, FL_DIOU, FL_CIOU };
+typedef struct {
+    int kind;
+    int centers; /* boxes are (cx, cy, w, h), else (x1, y1, x2, y2) */
+    ptrdiff_t positions, columns;
+    fl_operand input, target;
+    ptrdiff_t input_stride, target_stride;
+    fl_operand mask, grad_output;
+    double eps, scale;
+    void *value; /* `positions` reals, or NULL; of all pairs, positions x columns */
+    void *grad;  /* positions x 4 reals, or NULL */
+} fl_box_job;
+
 typedef struct {
     const char *name;
     int n_operands, n_predictions, n_params;
@@ -179,6 +196,8 @@ typedef struct {
     void (*ctc)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     void (*tokens)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*linear_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *); /* one row of a tile */
+    void (*box)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);        /* FL_BOX_BYTES of pairs */
+    void (*box_matrix)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* FL_BOX_ROWS times as many */
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import binary, criteria, ctc, likelihood, linear, margin, quantile, regression, relative, softmax, tokens
+from . import binary, box, criteria, ctc, likelihood, linear, margin, quantile, regression, relative, softmax, tokens
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
 from ._version import __version__
 from .accumulate import Accumulator
 from .binary import *  # noqa: F403
+from .box import *  # noqa: F403
 from .criteria import *  # noqa: F403
 from .ctc import *  # noqa: F403
 from .likelihood import *  # noqa: F403
@@ -33,6 +34,7 @@ __all__ = [
     "show_config",
     "verify",
     *binary.__all__,
+    *box.__all__,
     *criteria.__all__,
     *ctc.__all__,
     *likelihood.__all__,

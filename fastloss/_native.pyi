@@ -58,6 +58,20 @@ def run_tile(
     state: Sequence[NDArray[np.float64] | None],
     gradient: Sequence[NDArray[np.float64] | None] | None,
 ) -> None: ...
+def run_boxes(
+    kind: int,
+    centers: bool,
+    real_size: int,
+    input: _Array,
+    target: _Array,
+    mask: _Array | None,
+    grad_output: _Array | None,
+    eps: float,
+    scale: float,
+    value: _Array | None,
+    grad: _Array | None,
+) -> tuple[float, float]: ...
+def run_box_matrix(centers: bool, boxes1: _Array, boxes2: _Array, value: _Array) -> None: ...
 def elementwise(
     spec: Any,
     operands: tuple[Any, ...],

@@ -33,6 +33,8 @@ cdef extern from "time.h" nogil:
 cdef extern from "fastloss.h" nogil:
     enum:
         FL_BLOCK
+        FL_BOX_BYTES
+        FL_BOX_ROWS
         FL_MAX_DIMS
         FL_MAX_OPERANDS
         FL_MAX_PREDICTIONS
@@ -132,6 +134,21 @@ cdef extern from "fastloss.h" nogil:
         int workspaces
         int *stopped
         int (*interrupted)() noexcept nogil
+    ctypedef struct fl_box_job:
+        int kind
+        int centers
+        Py_ssize_t positions
+        Py_ssize_t columns
+        fl_operand input
+        fl_operand target
+        Py_ssize_t input_stride
+        Py_ssize_t target_stride
+        fl_operand mask
+        fl_operand grad_output
+        double eps
+        double scale
+        void *value
+        void *grad
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -156,6 +173,8 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn ctc
         fl_unit_fn tokens
         fl_unit_fn linear_row
+        fl_unit_fn box
+        fl_unit_fn box_matrix
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -515,3 +534,4 @@ cdef int run_row_job(const fl_kernels *table, int code, fl_row_job *job, bint la
 include "_tokens.pxi"
 include "_fast.pxi"
 include "_ctc.pxi"
+include "_box.pxi"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
+from .reference import box, linear, margin, softmax
 from .reference import ctc as sequences
 from .reference import elementwise as definitions
-from .reference import linear, margin, softmax
 from .reference import tokens as token_definitions
 
 if TYPE_CHECKING:
@@ -256,3 +256,36 @@ def linear_cross_entropy(job: LinearJob) -> Array:
     for to, g in zip(job.grads or (), grads, strict=False):
         _store(to, g)
     return value
+
+
+BOX_LOSSES = (box.iou, box.giou, box.diou, box.ciou)
+
+
+def run_boxes(
+    kind: int, centers: bool, real_size: int, input: Array, target: Array, mask: Array | None,
+    grad_output: Array | None, eps: float, scale: float, value: Array | None, grad: Array | None,
+) -> tuple[float, float]:  # fmt: skip
+    """As `_native.run_boxes`."""
+    real: np.dtype[Any] = np.dtype(f"f{real_size}")
+    eps = max(_param(eps, real), float(np.finfo(real).tiny)) if eps > 0 else 0.0
+    own, other = input.astype(np.float64), target.astype(np.float64)
+    if centers:
+        own, other = box.corners(own), box.corners(other)
+    counted = np.ones(own.shape[:-1], bool) if mask is None else np.broadcast_to(mask, own.shape[:-1])
+    values, grads = BOX_LOSSES[kind](own, other, eps)
+    values = np.where(counted, values, 0.0)
+    if grad is not None:
+        factor = scale if grad_output is None else scale * grad_output.astype(np.float64)[..., np.newaxis]
+        grads = box.from_corners(grads) if centers else grads
+        _store(grad, np.where(counted[..., np.newaxis], grads * factor, 0.0))
+    if value is not None:
+        _store(value, values)
+    return _total(values), float(np.count_nonzero(counted))
+
+
+def run_box_matrix(centers: bool, boxes1: Array, boxes2: Array, value: Array) -> None:
+    """As `_native.run_box_matrix`."""
+    first, second = boxes1.astype(np.float64), boxes2.astype(np.float64)
+    if centers:
+        first, second = box.corners(first), box.corners(second)
+    _store(value, box.matrix(first, second))

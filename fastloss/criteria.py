@@ -14,6 +14,12 @@ from .binary import (
     sigmoid_focal_loss,
     soft_margin_loss,
 )
+from .box import (
+    ciou_loss,
+    diou_loss,
+    giou_loss,
+    iou_loss,
+)
 from .ctc import (
     ctc_loss,
 )
@@ -50,13 +56,17 @@ from .softmax import (
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CIoULoss",
     "CTCLoss",
     "CrossEntropyLoss",
+    "DIoULoss",
     "FocalLoss",
+    "GIoULoss",
     "GammaNLLLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
+    "IoULoss",
     "KLDivLoss",
     "L1Loss",
     "LinearCrossEntropyLoss",
@@ -392,3 +402,39 @@ class LinearCrossEntropyLoss(Criterion):
         label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)
+
+
+class IoULoss(Criterion):
+    """`iou_loss` with its options held."""
+
+    _function = staticmethod(iou_loss)
+
+    def __init__(self, reduction: str = "mean", *, fmt: str = "xyxy", eps: float = 1e-7) -> None:
+        super().__init__(reduction=reduction, fmt=fmt, eps=eps)
+
+
+class GIoULoss(Criterion):
+    """`giou_loss` with its options held."""
+
+    _function = staticmethod(giou_loss)
+
+    def __init__(self, reduction: str = "mean", *, fmt: str = "xyxy", eps: float = 1e-7) -> None:
+        super().__init__(reduction=reduction, fmt=fmt, eps=eps)
+
+
+class DIoULoss(Criterion):
+    """`diou_loss` with its options held."""
+
+    _function = staticmethod(diou_loss)
+
+    def __init__(self, reduction: str = "mean", *, fmt: str = "xyxy", eps: float = 1e-7) -> None:
+        super().__init__(reduction=reduction, fmt=fmt, eps=eps)
+
+
+class CIoULoss(Criterion):
+    """`ciou_loss` with its options held."""
+
+    _function = staticmethod(ciou_loss)
+
+    def __init__(self, reduction: str = "mean", *, fmt: str = "xyxy", eps: float = 1e-7) -> None:
+        super().__init__(reduction=reduction, fmt=fmt, eps=eps)

@@ -86,6 +86,19 @@ SCALAR_ALLOWED = {
             "column_margin_gradient",
         )
     },
+    **{
+        f"baseline_64 lanes_{name}": "SSE2 has no mask of 64-bit lanes"
+        for name in (
+            "matrix",
+            "matrix_centers",
+            *(
+                f"box_{k}{c}{g}"
+                for k in ("iou", "giou", "diou", "ciou")
+                for c in ("", "_centers")
+                for g in ("", "_grad")
+            ),
+        )
+    },
     "baseline_64 tile_distance": "SSE2 has no mask of 64-bit lanes",
 }
 UNPACKED_ALLOWED = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_exp_raised lowered, r_log1p_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
+/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised lowered, r_log1p_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
  *
- *     vecmath_check exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]
+ *     vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]
  *
  * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
  * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
@@ -61,6 +61,7 @@ static inline real r_log1p_of_unit(real x) {
     return x < 0 || x > 1 ? open : unit;
 }
 ARRAY_FUNCTION(log1p_of_unit)
+ARRAY_FUNCTION(atan)
 ARRAY_FUNCTION(exp)
 ARRAY_FUNCTION(exp_of_raised)
 ARRAY_FUNCTION(exp_of_parts)
@@ -75,6 +76,10 @@ typedef struct {
     real low, high;
 } range;
 
+static const special atan_specials[] = {
+    {R(0.0), R(0.0)}, {R(-0.0), R(-0.0)}, {R_INFINITY, V_PI_2}, {-R_INFINITY, -V_PI_2}, {R_NAN, R_NAN}, {-R_NAN, R_NAN},
+    {R_MAX, V_PI_2}, {-R_MAX, -V_PI_2}, {R(1.0), V_PI_2 / 2}, {R(-1.0), -V_PI_2 / 2}, {R_MIN, R_MIN}, {-R_MIN, -R_MIN},
+    {R_MIN * R_EPSILON, R_MIN * R_EPSILON}, {-R_MIN * R_EPSILON, -R_MIN * R_EPSILON}};
 static const special exp_specials[] = {
     {R(0.0), R(1.0)}, {R(-0.0), R(1.0)}, {R_INFINITY, R_INFINITY}, {-R_INFINITY, R(0.0)}, {R_NAN, R_NAN},
     {-R_NAN, R_NAN}, {R_MAX, R_INFINITY}, {-R_MAX, R(0.0)}, {R(1e4), R_INFINITY}, {R(-1e4), R(0.0)},
@@ -93,6 +98,7 @@ static const special log1p_specials[] = {
     {-R_MIN * R_EPSILON, -R_MIN * R_EPSILON}};
 
 /* Where random bit patterns seldom fall. */
+static const range atan_ranges[] = {{-1, 1}, {0.5, 2}, {0.99, 1.01}, {1, 100}, {-0.001, 0.001}, {0, 1e-300}};
 static const range exp_ranges[] = {{-1, 1}, {-40, 0}, {-745.2, 710}, {-746, -707}, {709, 710}};
 static const range expm1_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 1}, {-40, 0}, {0, 710}, {709, 710}};
 static const range log_ranges[] = {{0.999, 1.001}, {0.5, 2}, {0.25, 4}, {0, 1e-307}, {0, 1e6}};
@@ -114,7 +120,7 @@ typedef struct {
     {#name, array_##name, WIDE(name), limit32, limit64, name##_specials, COUNT(name##_specials), name##_ranges, \
      COUNT(name##_ranges)}
 static const function functions[] = {
-    FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, WIDE(exp), 0.8, 0.8, exp_specials,
+    FUNCTION(atan, 1.5, 1.5), FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, WIDE(exp), 0.8, 0.8, exp_specials,
     COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     {"exp_raised", array_exp_of_raised, WIDE(exp), 1.1, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0),
@@ -227,6 +233,6 @@ int main(int argc, char **argv) {
     if ((argc == 2 || argc == 3) && *end == '\0' && step > 0)
         for (int i = 0; i < COUNT(functions); i++)
             if (strcmp(argv[1], functions[i].name) == 0) return check(&functions[i], step);
-    fprintf(stderr, "usage: vecmath_check exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]\n");
+    fprintf(stderr, "usage: vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]\n");
     return 2;
 }
