@@ -19,6 +19,7 @@ extern const fl_kernels kernels;
 #include "ctc.h"
 #include "tokens.h"
 #include "linear.h"
+#include "triplet.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -41,5 +42,7 @@ const fl_kernels kernels = {
     .ctc = ctc_sequence,
     .tokens = tokens_block,
     .linear_row = linear_row,
+    .distance_block = distance_block,
+    .distance = distance_rows,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };
