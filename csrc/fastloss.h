@@ -140,6 +140,31 @@ typedef struct {
     int64_t *index;
 } fl_token_job;
 
+/* How two vectors are measured, and what a loss makes of it. */
+enum {
+    FL_EUCLIDEAN, FL_SQUARED, FL_MANHATTAN, FL_CHEBYSHEV, FL_MINKOWSKI, /* of x - y + eps */
+    FL_COSINE_DISTANCE, FL_COSINE, FL_SHIFTED_COSINE /* norms at least eps; or 1e-12 added to their squares */
+};
+enum { FL_PAIR, FL_TRIPLET, FL_COSINE_EMBEDDING, FL_CONTRASTIVE };
+
+/* One call of a loss on pairs or triplets of vectors. Operands are views over the rows; feature f of vector k stands
+ * feature_stride[k] * f bytes behind its first. */
+typedef struct {
+    int want, loss, metric;
+    int vectors; /* 2, or 3: anchor, positive, negative */
+    int swap;    /* the negative's distance is that to the nearer of the two others */
+    ptrdiff_t rows, features;
+    fl_operand in[3];
+    ptrdiff_t feature_stride[3];
+    fl_operand target; /* cosine embedding: 1 or -1; contrastive: 0 to 1 */
+    fl_operand mask, grad_output;
+    double p, eps, margin;
+    double scale;
+    void *value;        /* `rows` reals, or NULL */
+    fl_operand grad[3]; /* laid out like the vectors, or absent */
+    ptrdiff_t grad_stride[3];
+} fl_distance_job;
+
 enum { FL_LEFT_OUT = -2 }; /* in place of a label: the row does not count */
 
 /* One tile of the product of a linear loss: `rows` x `classes` logits in our own buffer, rows `stride` reals apart. The
@@ -198,6 +223,8 @@ typedef struct {
     void (*linear_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *); /* one row of a tile */
     void (*box)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);        /* FL_BOX_BYTES of pairs */
     void (*box_matrix)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* FL_BOX_ROWS times as many */
+    ptrdiff_t (*distance_block)(const fl_distance_job *);                                /* rows per block */
+    void (*distance)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

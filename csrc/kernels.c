@@ -20,6 +20,7 @@ extern const fl_kernels kernels;
 #include "tokens.h"
 #include "linear.h"
 #include "box.h"
+#include "triplet.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -44,5 +45,7 @@ const fl_kernels kernels = {
     .linear_row = linear_row,
     .box = box_block,
     .box_matrix = box_matrix_block,
+    .distance_block = distance_block,
+    .distance = distance_rows,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

@@ -1,7 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import binary, box, criteria, ctc, likelihood, linear, margin, quantile, regression, relative, softmax, tokens
+from . import (
+    binary,
+    box,
+    criteria,
+    ctc,
+    distance,
+    likelihood,
+    linear,
+    margin,
+    quantile,
+    regression,
+    relative,
+    softmax,
+    tokens,
+    triplet,
+)
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
@@ -11,6 +26,7 @@ from .binary import *  # noqa: F403
 from .box import *  # noqa: F403
 from .criteria import *  # noqa: F403
 from .ctc import *  # noqa: F403
+from .distance import *  # noqa: F403
 from .likelihood import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .margin import *  # noqa: F403
@@ -20,6 +36,7 @@ from .relative import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .streaming import evaluate
 from .tokens import *  # noqa: F403
+from .triplet import *  # noqa: F403
 
 __all__ = [
     "Accumulator",
@@ -37,6 +54,7 @@ __all__ = [
     *box.__all__,
     *criteria.__all__,
     *ctc.__all__,
+    *distance.__all__,
     *likelihood.__all__,
     *linear.__all__,
     *margin.__all__,
@@ -45,4 +63,5 @@ __all__ = [
     *relative.__all__,
     *softmax.__all__,
     *tokens.__all__,
+    *triplet.__all__,
 ]

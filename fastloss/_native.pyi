@@ -138,6 +138,7 @@ def _connect_rows(
     general_multi_margin: Callable[..., Any],
     general_multilabel_margin: Callable[..., Any],
 ) -> None: ...
+def run_vectors(given: Any) -> tuple[float, int]: ...
 def run_ctc(
     real_size: int,
     log_probs: _Array,

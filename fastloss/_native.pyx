@@ -149,6 +149,40 @@ cdef extern from "fastloss.h" nogil:
         double scale
         void *value
         void *grad
+    enum:
+        FL_PAIR
+        FL_TRIPLET
+        FL_COSINE_EMBEDDING
+        FL_CONTRASTIVE
+    enum:
+        FL_EUCLIDEAN
+        FL_SQUARED
+        FL_MANHATTAN
+        FL_CHEBYSHEV
+        FL_MINKOWSKI
+        FL_COSINE_DISTANCE
+        FL_COSINE
+        FL_SHIFTED_COSINE
+    ctypedef struct fl_distance_job:
+        int want
+        int loss
+        int metric
+        int vectors
+        int swap
+        Py_ssize_t rows
+        Py_ssize_t features
+        fl_operand *in_ "in"
+        Py_ssize_t *feature_stride
+        fl_operand target
+        fl_operand mask
+        fl_operand grad_output
+        double p
+        double eps
+        double margin
+        double scale
+        void *value
+        fl_operand *grad
+        Py_ssize_t *grad_stride
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -175,6 +209,8 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn linear_row
         fl_unit_fn box
         fl_unit_fn box_matrix
+        Py_ssize_t (*distance_block)(const fl_distance_job *) noexcept nogil
+        fl_unit_fn distance
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -535,3 +571,4 @@ include "_tokens.pxi"
 include "_fast.pxi"
 include "_ctc.pxi"
 include "_box.pxi"
+include "_distance.pxi"

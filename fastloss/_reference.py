@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
-from .reference import box, linear, margin, softmax
+from .reference import box, linear, margin, softmax, triplet
 from .reference import ctc as sequences
 from .reference import elementwise as definitions
 from .reference import tokens as token_definitions
@@ -18,6 +18,7 @@ from .reference import tokens as token_definitions
 if TYPE_CHECKING:
     from ._call import Job
     from ._call_ctc import CtcJob
+    from ._call_distance import VectorJob
     from ._call_linear import LinearJob
     from ._call_rows import RowJob
 
@@ -248,6 +249,28 @@ def tokens(
     if value is not None:
         _store(value, values)
     return _total(values), float(np.count_nonzero(counted)), -1
+
+
+def vectors(job: VectorJob) -> tuple[float, int]:
+    """As `_native.run_vectors`."""
+    *shape, features = job.vectors[0].shape
+    counted = np.ones(shape, bool) if job.mask is None else np.broadcast_to(job.mask, shape)
+    target = np.ones(shape)
+    if job.target is not None:
+        target = _float64(job.target, tuple(shape))
+        inside = np.abs(target) == 1 if job.loss == "cosine_embedding" else ~((target < 0) | (target > 1))
+        if not inside[counted].all():
+            return 0.0, int(np.argmax((counted & ~inside).ravel()))
+    rows = [v.astype(np.float64).reshape(math.prod(shape), features) for v in job.vectors]
+    values, grads = triplet.loss(job, rows, target.ravel())
+    values = np.where(counted, values.reshape(shape), 0.0)
+    factor = job.scale if job.grad_output is None else job.scale * job.grad_output.astype(np.float64)[..., np.newaxis]
+    for to, g in zip(job.grads or (), grads, strict=False):
+        with np.errstate(all="ignore"):
+            _store(to, np.where(counted[..., np.newaxis], g.reshape(to.shape) * factor, 0.0))
+    if job.value is not None:
+        _store(job.value, values)
+    return _total(values), -1
 
 
 def linear_cross_entropy(job: LinearJob) -> Array:

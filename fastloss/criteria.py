@@ -23,6 +23,7 @@ from .box import (
 from .ctc import (
     ctc_loss,
 )
+from .distance import contrastive_loss, cosine_embedding_loss
 from .likelihood import (
     gamma_nll_loss,
     gaussian_nll_loss,
@@ -52,12 +53,15 @@ from .softmax import (
     focal_loss,
     nll_loss,
 )
+from .triplet import triplet_margin_loss
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CIoULoss",
     "CTCLoss",
+    "ContrastiveLoss",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "FocalLoss",
@@ -86,6 +90,7 @@ __all__ = [
     "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
+    "TripletMarginLoss",
     "TweedieNLLLoss",
 ]
 
@@ -438,3 +443,32 @@ class CIoULoss(Criterion):
 
     def __init__(self, reduction: str = "mean", *, fmt: str = "xyxy", eps: float = 1e-7) -> None:
         super().__init__(reduction=reduction, fmt=fmt, eps=eps)
+
+
+class CosineEmbeddingLoss(Criterion):
+    """`cosine_embedding_loss` with its options held; called with (input1, input2, target)."""
+
+    _function = staticmethod(cosine_embedding_loss)
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class ContrastiveLoss(Criterion):
+    """`contrastive_loss` with its options held; called with (input1, input2, target)."""
+
+    _function = staticmethod(contrastive_loss)
+
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(margin=margin, reduction=reduction)
+
+
+class TripletMarginLoss(Criterion):
+    """`triplet_margin_loss` with its options held; called with (anchor, positive, negative)."""
+
+    _function = staticmethod(triplet_margin_loss)
+
+    def __init__(
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, reduction: str = "mean"
+    ) -> None:
+        super().__init__(margin=margin, p=p, eps=eps, swap=swap, reduction=reduction)

@@ -26,6 +26,9 @@ OTHERS = {
     "linear_cross_entropy": {
         "input": np.ones((4, 3)), "linear_weight": np.eye(5, 3), "target": np.array([0, 1, 2, 4]),
     },
+    "triplet_margin_loss": {"anchor": np.eye(4), "positive": np.ones((4, 4)), "negative": np.eye(4)[::-1].copy()},
+    "cosine_embedding_loss": {"input1": np.eye(4), "input2": np.ones((4, 4)), "target": np.array([1, -1, 1, -1])},
+    "contrastive_loss": {"input1": np.eye(4), "input2": np.ones((4, 4)), "target": np.array([1, 0, 1, 0])},
     "rmse_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "quantile_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "ctc_loss": {
