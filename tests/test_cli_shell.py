@@ -35,6 +35,10 @@ OTHERS = {
         "log_probs": np.full((6, 2, 4), np.log(0.25)), "targets": np.array([[1, 2], [3, 3]]),
         "input_lengths": np.array([6, 5]), "target_lengths": np.array([2, 1]),
     },
+    **{
+        f"{kind}_loss": {"input": np.array([[0.0, 0, 2, 2]] * 4), "target": np.array([[0.0, 1, 2, 3]] * 4)}
+        for kind in ("iou", "giou", "diou", "ciou")
+    },
 }  # fmt: skip
 
 
