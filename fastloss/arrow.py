@@ -158,10 +158,7 @@ class Table:
                         wanted = rows_of(found.values(), batch.num_rows)
                     pieces = {a: found[f.column].slice(start, wanted) for a, f in fields.items()}
                     n = min([len(p) if not fields[a].padded else even_rows(p) for a, p in pieces.items()])
-                    pieces = {a: p.slice(0, n) for a, p in pieces.items()}
-                    arrays = {a: fields[a].numbers(p, a, first) for a, p in pieces.items()}
-                    check_lengths(fields, pieces, arrays, first)
-                    yield first, arrays
+                    yield first, {a: fields[a].numbers(p.slice(0, n), a, first) for a, p in pieces.items()}
                     start, first = start + n, first + n
                 del batch, found  # before the next one is read
 
@@ -177,9 +174,7 @@ class Table:
             for batch in self._batches([name], TEXT_ROWS, None):
                 column = batch.column(batch.schema.get_field_index(name))
                 for start in range(0, len(column), TEXT_ROWS):
-                    values = column.slice(start, TEXT_ROWS).to_numpy(zero_copy_only=False)
-                    if values.dtype.kind == "O":
-                        values = np.array(["" if t is None else str(t) for t in values])
+                    values = texts_of(column.slice(start, TEXT_ROWS), name, first)
                     yield first, values
                     first += len(values)
 
@@ -195,12 +190,17 @@ class Field:
         """`lengths`: those of the column's lists are meant."""
         self.table, self.column, self.lengths = table, column, lengths
         self.padded: str | None = None  # to one length, if this argument of the loss says how long each row is
+        self.widths: Array | None = None  # lengths of the lists of the chunk read last, where they are padded
 
     def numbers(self, column: Any, name: str, first: int) -> Array:
         """Rows of it as an array, with `first` rows before these."""
         if self.lengths:
             return lengths_of(column, name, first)
-        return padded(column, name, first) if self.padded else numbers(column, name, first)
+        if self.padded is None or not is_list(column.type):
+            return numbers(column, name, first)
+        refuse_nulls(column, name, first)
+        self.widths = widths_of(column)
+        return padded(column, self.widths, name, first)
 
 
 def table_of(fields: Mapping[str, Field]) -> Table:
@@ -241,15 +241,43 @@ def numbers(column: Any, name: str, first: int) -> Array:
         return found if shape is None else found.reshape(len(column), *shape)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise Unusable(f"{name}[{first + row}] is null")
+    refuse_nulls(column, name, first)
     kind = column.type
     if is_list(kind):
         return rows_of_lists(column, name, first)
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return column.to_numpy(zero_copy_only=False)
+        return plain(column)
     raise Unusable(f"{name} has the Arrow type {kind}, expected numbers, bools or lists of them")
+
+
+def refuse_nulls(column: Any, name: str, first: int) -> None:
+    if column.null_count:
+        row = int(np.argmax(plain(column.is_null())))
+        raise Unusable(f"{name}[{first + row}] is null")
+
+
+def plain(column: Any) -> Array:
+    """Numbers or bools without nulls, as they lie in memory. (Arrow's own `to_numpy` imports pandas, 40 MB, where it is
+    installed.)"""
+    n, start = len(column), column.offset
+    if not n:
+        return np.empty(0, np.bool_ if pyarrow().types.is_boolean(column.type) else column.type.to_pandas_dtype())
+    data = column.buffers()[1]
+    if pyarrow().types.is_boolean(column.type):
+        bits = np.frombuffer(data, np.uint8, (start + n + 7) // 8 - start // 8, start // 8)
+        return np.unpackbits(bits, bitorder="little")[start % 8 : start % 8 + n].view(np.bool_)
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    return np.frombuffer(data, dtype, n, start * dtype.itemsize)
+
+
+def texts_of(column: Any, name: str, first: int) -> Array:
+    """Integers and bools as they are, anything else as text, nulls as none."""
+    types = pyarrow().types
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if types.is_integer(column.type) or types.is_boolean(column.type):
+        return numbers(column, name, first)
+    return np.array(["" if t is None else str(t) for t in column.to_pylist()], dtype=np.str_)
 
 
 def rows_of_lists(column: Any, name: str, first: int) -> Array:
@@ -262,13 +290,8 @@ def rows_of_lists(column: Any, name: str, first: int) -> Array:
     return values.reshape(n, width, *values.shape[1:])
 
 
-def padded(column: Any, name: str, first: int) -> Array:
-    """Lists of any lengths; behind the shorter ones stands what no loss takes, as far as the type has it. What is no
-    list is as it is."""
-    kind = column.type
-    if not is_list(kind) or column.null_count:
-        return numbers(column, name, first)
-    widths = widths_of(column)
+def padded(column: Any, widths: Array, name: str, first: int) -> Array:
+    """Lists of such lengths; behind the shorter ones stands what no loss takes, as far as the type has it."""
     values = flat(column, widths, name, first)
     nothing: Any = {"f": np.nan, "i": -1}.get(values.dtype.kind, 0)
     found = np.full((len(widths), int(widths.max(initial=0)), *values.shape[1:]), nothing, values.dtype)
@@ -282,26 +305,24 @@ def lengths_of(column: Any, name: str, first: int) -> Array:
         raise Unusable(
             f"{name} is missing: expected it as a column, or lists to take the lengths of, not {column.type}"
         )
+    refuse_nulls(column, name, first)
     return widths_of(column)
 
 
-def check_lengths(
-    fields: Mapping[str, Field], pieces: Mapping[str, Any], arrays: Mapping[str, Array], first: int
-) -> None:
-    """Refuse a row that says that it is longer than its list."""
+def check_lengths(fields: Mapping[str, Field], arrays: Mapping[str, Array], first: int) -> None:
+    """Refuse a row of the chunk that says that it is longer than its list, with `first` rows before these."""
     for a, field in fields.items():
-        said = None if field.padded is None else arrays.get(field.padded)
-        if said is None or said.ndim != 1 or not is_list(pieces[a].type):
+        said = arrays.get(field.padded or "")
+        if said is None or field.widths is None or said.shape != field.widths.shape:
             continue
-        widths = widths_of(pieces[a])
-        for row in np.flatnonzero(said > widths)[:1]:
-            held = f"{a}[{first + row}] has {widths[row]} entries"
-            raise Unusable(f"{field.padded}[{first + row}] = {said[row]} is too much: {held}")
+        for row in np.flatnonzero(said > field.widths)[:1]:
+            held = f"{a}[{first + row}] has {field.widths[row]} entries"
+            raise ValueError(f"{field.padded}[{first + row}] = {said[row]} is too much: {held}")
 
 
 def even_rows(column: Any) -> int:
     """How many rows may be padded to the length of the longest of them without taking much more than a chunk."""
-    if not is_list(column.type) or not len(column):
+    if not is_list(column.type) or column.null_count or not len(column):
         return len(column)
     widths = widths_of(column)
     size = np.maximum.accumulate(widths) * np.arange(1, len(widths) + 1)
@@ -315,11 +336,10 @@ def is_list(kind: Any) -> bool:
 
 
 def widths_of(column: Any) -> Array:
-    """(n,) lengths of lists; those of nulls are 0."""
+    """(n,) lengths of lists, none of which is null."""
     if pyarrow().types.is_fixed_size_list(column.type):
         return np.full(len(column), column.type.list_size)
-    lengths = column.value_lengths().fill_null(0)
-    return lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+    return plain(column.value_lengths()).astype(np.int64)
 
 
 def flat(column: Any, widths: Array, name: str, first: int) -> Array:

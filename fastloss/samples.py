@@ -221,10 +221,13 @@ def sample_means(values: Array, counted: Array | None) -> tuple[Array, Array]:
     """Mean loss (float64) and number of counted positions of each sample; positions that do not count are 0."""
     samples = values.shape[0] if values.ndim else 1
     width = math.prod(values.shape[1:])
+    rows = values.reshape(samples, width)
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = values.reshape(samples, width).sum(axis=1, dtype=np.float64)
-    counts = np.full(samples, width) if counted is None else counted.reshape(samples, width).sum(axis=1)
-    return sums / np.maximum(counts, 1), counts
+        means = rows[:, 0].astype(np.float64) if width == 1 else rows.sum(axis=1, dtype=np.float64)
+    counts = np.broadcast_to(width, samples) if counted is None else counted.reshape(samples, width).sum(axis=1)
+    if width > 1:
+        means /= np.maximum(counts, 1)
+    return means, counts
 
 
 def counted_positions(arguments: dict[str, Any], shape: tuple[int, ...]) -> Array | None:

@@ -18,7 +18,7 @@ from .axes import default_step, sample_axes
 from .columns import Archive, Member, is_array_like
 from .streaming import Evaluation
 
-SPAN_CHUNKS, SPAN_SAMPLES = 16, 1 << 18  # of a task, at most, if a chunk has not more
+SPAN_CHUNKS, SPAN_SAMPLES = 16, 1 << 17  # of a task, at most
 GROUP_ROWS = 1 << 16  # up to which row groups are joined
 LEAST_TASKS = 8  # that are under way at once
 
@@ -105,7 +105,9 @@ def spans_of(arguments: Mapping[str, Any], function: Callable[..., Any]) -> list
     samples, axes = sample_axes(function, shapes, arguments)
     if not axes:
         return [None]
-    step = default_step(sum(arguments[k].nbytes for k in axes) / max(1, samples), next(iter(shapes.values())))
+    step = default_step(
+        sum(arguments[k].nbytes for k in axes) / max(1, samples), next(iter(shapes.values())), SPAN_SAMPLES
+    )
     step *= max(1, min(SPAN_CHUNKS, SPAN_SAMPLES // step))
     return [(first, min(samples, first + step)) for first in range(0, samples, step)] or [None]
 

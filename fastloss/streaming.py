@@ -13,8 +13,8 @@ import numpy as np
 from ._arrays import Array, as_array
 from ._call import integer
 from .accumulate import WHOLE_BATCH, Accumulator, find_loss
-from .arrow import Field, Table, is_table, table_of, whole_columns
-from .axes import OWN_AXES, default_step, row_axes, sample_axes, whole_positions
+from .arrow import Field, Table, check_lengths, is_table, table_of, whole_columns
+from .axes import ANY_NUMBER, CHUNK_SAMPLES, OWN_AXES, default_step, row_axes, sample_axes, whole_positions
 from .columns import Member, column_of, is_array_like
 from .sources import arguments_in, open_source, paths_of
 from .tree import dask_arrays, evaluate_by_dask
@@ -152,7 +152,8 @@ class Evaluation:
             try:
                 self.source(path, arguments)
             except (ValueError, IndexError, TypeError) as error:
-                raise type(error)(f"{path}: {str(error).removeprefix(path).lstrip(': ')}") from None
+                text = str(error)
+                raise type(error)(text if text.startswith(path) else f"{path}: {text}") from None
             samples, size, done = samples + done[0], size + done[1], (0, 0)
         self.progress = progress
         assert self.total is not None  # there is one path at least
@@ -235,9 +236,12 @@ class Evaluation:
                     axes = row_axes(self.function, arrays, table.rows, beside, arguments)
                     cut = {k: column_of(a, axes[k], groups is not None) for k, a in beside.items() if k in axes}
                     shared = {k: whole_of(a) for k, a in beside.items() if k not in axes}
+                size += sum(a.nbytes for a in arrays.values())
+                arrays |= {k: c.read(first, first + n) for k, c in cut.items()}
+                check_lengths(fields, arrays, first)
                 with whole_positions(axes, first):
-                    total.update(**arrays, **shared, **{k: c.read(first, first + n) for k, c in cut.items()})
-                rows, size = rows + n, size + sum(a.nbytes for a in arrays.values())
+                    total.update(**arrays, **shared)
+                rows += n
                 self.added(total, rows, table.rows or 0, size)
         finally:
             for column in (cut or {}).values():
@@ -254,7 +258,8 @@ class Evaluation:
         columns = {k: column_of(arguments[k], axis, span is not None) for k, axis in axes.items()}
         total = self.begin({k: whole_of(v) for k, v in arguments.items() if k not in columns})
         sample_bytes = sum(c.sample_bytes for c in columns.values())
-        step = self.chunk_size or default_step(sample_bytes, shapes.get(next(iter(shapes), ""), ()))
+        most = CHUNK_SAMPLES if total.per_sample else ANY_NUMBER
+        step = self.chunk_size or default_step(sample_bytes, shapes.get(next(iter(shapes), ""), ()), most)
         step = step if axes else max(samples, 1)
         start, end = span or (0, max(samples, 1))
         try:

@@ -84,3 +84,44 @@ def report(run):
         return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
 
     return report
+
+
+@pytest.fixture
+def refused(run):
+    """The message of a command that must fail with one line, status 2 and nothing on stdout."""
+
+    def refused(*argv):
+        status, out, err = run(*argv)
+        assert (status, out) == (2, "")
+        assert err.startswith("fastloss: ") and err.count("\n") == 1 and err.endswith("\n")
+        return err
+
+    return refused
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Write a .npz file and give its path."""
+
+    def npz(name="file.npz", **arrays):
+        path = tmp_path / name
+        np.savez(path, **arrays)
+        return str(path)
+
+    return npz
+
+
+@pytest.fixture
+def npy(tmp_path):
+    def npy(name, array):
+        path = tmp_path / name
+        np.save(path, array)
+        return str(path)
+
+    return npy
+
+
+def process(*argv, **keywords):
+    """Run the command as a process of its own."""
+    keywords = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 120} | keywords
+    return subprocess.run([sys.executable, "-m", "fastloss", *argv], **keywords)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 
 import fastloss as fl
 from fastloss import cli
+from fastloss.arrow import even_rows, numbers
 
 pa = pytest.importorskip("pyarrow")
 feather, parquet = pytest.importorskip("pyarrow.feather"), pytest.importorskip("pyarrow.parquet")
@@ -96,6 +98,80 @@ def test_frames_of_ctc(rng):
     assert found.compute() == pytest.approx(fl.ctc_loss(log_probs, **rest), rel=1e-13)
 
 
+@pytest.fixture
+def lines(rng):
+    """Frames and targets of different lengths, as lists."""
+    frames, labels = rng.integers(9, 40, 60), rng.integers(0, 5, 60)
+    frames[7] = 300
+    return {
+        "log_probs": [rng.normal(size=(t, 6)) for t in frames],
+        "targets": [rng.integers(1, 6, n) for n in labels],
+        "input_lengths": frames,
+        "target_lengths": labels,
+    }
+
+
+def ragged_table(lines, **other):
+    held = {**lines, "log_probs": [x.tolist() for x in lines["log_probs"]], **other}
+    return pa.table({k: v for k, v in held.items() if v is not None})
+
+
+@pytest.mark.parametrize("drop", [(), ("target_lengths",), ("input_lengths", "target_lengths")])
+@pytest.mark.parametrize("suffix", [None, ".parquet", ".feather"])
+def test_lists_of_different_lengths_are_padded_for_ctc(lines, tmp_path, suffix, drop):
+    """The loss takes lengths; where there is no column of them, they are those of the lists."""
+    table = ragged_table(lines, **dict.fromkeys(drop))
+    source = table if suffix is None else written(table, tmp_path / f"a{suffix}")
+    expected = [
+        fl.ctc_loss(x[:, None], y[None], [len(x)], [len(y)], reduction="none")[0]
+        for x, y in zip(lines["log_probs"], lines["targets"], strict=True)
+    ]
+    for chunk_size in (None, 1, 7):
+        found = fl.evaluate("ctc_loss", source, chunk_size=chunk_size, per_sample=True)
+        np.testing.assert_allclose(found.losses(), expected, rtol=1e-12)
+    beside = {"target_lengths": np.minimum(lines["target_lengths"], 2)}
+    found = fl.evaluate("ctc_loss", table, **beside, per_sample=True)
+    short = [
+        fl.ctc_loss(x[:, None], y[None, :2], [len(x)], [len(y[:2])], reduction="none")[0]
+        for x, y in zip(lines["log_probs"], lines["targets"], strict=True)
+    ]
+    np.testing.assert_allclose(found.losses(), short, rtol=1e-12)
+
+
+def test_lengths_that_are_too_much_for_their_lists(lines):
+    for name, words in (("input_lengths", "log_probs[9] has"), ("target_lengths", "targets[9] has")):
+        lengths = lines[name].copy()
+        lengths[9] += 1
+        with pytest.raises(ValueError, match=rf"{name}\[9\] = {lengths[9]} is too much: {re.escape(words)}"):
+            fl.evaluate("ctc_loss", ragged_table(lines, **{name: lengths}), chunk_size=4)
+        with pytest.raises(ValueError, match=rf"{name}\[9\] = {lengths[9]} is too much"):
+            fl.evaluate("ctc_loss", ragged_table(lines, **{name: None}), **{name: lengths}, chunk_size=4)
+    targets = [list(map(int, t)) for t in lines["targets"]]
+    targets[3] = [1, None]
+    with pytest.raises(ValueError, match=r"^targets\[3, 1\] is null$"):
+        fl.evaluate("ctc_loss", ragged_table(lines, targets=targets))
+    targets[3] = None
+    with pytest.raises(ValueError, match=r"^targets\[3\] is null$"):
+        fl.evaluate("ctc_loss", ragged_table(lines, targets=targets, target_lengths=None))
+    with pytest.raises(ValueError, match="ctc_loss"):
+        fl.evaluate("ctc_loss", ragged_table(lines, targets=lines["target_lengths"], target_lengths=None))
+
+
+def test_one_long_row_among_short_ones_takes_no_memory_for_all(rng):
+    """Chunks end before padding would be many times what is there."""
+    n = 40_000
+    lengths = np.full(n, 3)
+    lengths[n // 2] = 60_000
+    values = pa.array(np.ones(lengths.sum(), np.int64))
+    column = pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32()), values)
+    pieces, start = [], 0
+    while start < n:
+        pieces.append(even_rows(column.slice(start, 20_000)))
+        assert pieces[-1] * lengths[start : start + pieces[-1]].max() < 4e6
+        start += pieces[-1]
+    assert len(pieces) < 1000
+
+
 def test_files_are_one_data_set(arrays, tmp_path):
     table = table_of(arrays)
     written(table.slice(0, 100), tmp_path / "a.parquet")
@@ -150,6 +226,29 @@ def test_without_pyarrow(arrays, tmp_path):
 def test_nothing_is_imported_before_it_is_needed():
     code = "import sys, fastloss; print([m for m in ('pyarrow', 'dask', 'pandas', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_nor_is_pandas_for_tables(arrays, tmp_path):
+    path = written(
+        table_of(arrays).append_column("mask", pa.array([True, False, True] * 100 + [True])), tmp_path / "a.parquet"
+    )
+    code = (
+        "import sys, pyarrow.parquet, fastloss as fl, fastloss.cli\n"
+        "fl.evaluate('cross_entropy', sys.argv[1])\n"
+        "fastloss.cli.main(['eval', 'cross_entropy', sys.argv[1], '--group-by', 'other', '--quiet', '--json'])\n"
+        "assert 'pandas' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.uint16, np.int64, bool])
+def test_numbers_of_slices(rng, dtype):
+    a = (rng.normal(size=100) * 5).astype(dtype)
+    for first, n in ((0, 100), (0, 0), (3, 9), (13, 87), (8, 16), (99, 1)):
+        found = numbers(pa.array(a).slice(first, n), "x", 0)
+        np.testing.assert_array_equal(found, a[first : first + n])
+        assert found.dtype == a.dtype
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------

@@ -24,15 +24,6 @@ def refused(run):
     return refused
 
 
-@pytest.fixture
-def npz(tmp_path):
-    def npz(name, **arrays):
-        np.savez(tmp_path / name, **arrays)
-        return str(tmp_path / name)
-
-    return npz
-
-
 def expected_groups(losses, keys, counted):
     """By the definition: worst mean first, nan before all, equal ones by key, groups of nothing last."""
     found = []

@@ -164,6 +164,33 @@ def test_refusals(tmp_path):
         fl.evaluate("mse_loss", tmp_path / "o.npz", target=0.0)
 
 
+def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path):
+    """A pipe without a writer would make us wait."""
+    os.mkfifo(tmp_path / "pipe.npz")
+    np.savez(tmp_path / "a.npz", input=np.zeros(3), target=np.zeros(3))
+    for source in (tmp_path / "pipe.npz", [tmp_path / "a.npz", tmp_path / "pipe.npz"], str(tmp_path / "*.npz")):
+        with pytest.raises(ValueError, match=r"pipe\.npz is a pipe: expected a file, which can be read in any order"):
+            fl.evaluate("mse_loss", source)
+    with pytest.raises(ValueError, match="is a device or socket"):
+        fl.evaluate("mse_loss", "/dev/zero")
+    with pytest.raises(OSError, match="directory"):
+        fl.evaluate("mse_loss", tmp_path)
+
+
+def test_losses_of_samples_that_are_not_kept(tmp_path, rng):
+    x = rng.normal(size=300)
+    for k in range(3):
+        np.savez(tmp_path / f"{k}.npz", input=x[100 * k : 100 * k + 100], target=0.0)
+    for source, given in ((str(tmp_path / "*.npz"), {}), (None, {"input": x, "target": 0.0})):
+        seen = []
+        total = fl.evaluate("mse_loss", source, on_samples=lambda a, to=seen: to.append(a), chunk_size=30, **given)
+        np.testing.assert_array_equal(np.concatenate(seen), x * x)
+        assert max(map(len, seen)) == 30 and total.compute() == pytest.approx(np.mean(x * x))
+        assert not total.per_sample
+        with pytest.raises(ValueError, match="keeps no losses"):
+            total.losses()
+
+
 def test_chunks_of_ctc(rng):
     """Samples lie on axis 1 of log_probs; targets that are joined in one array cannot be cut, and are not."""
     lengths, labels = np.full(7, 30), np.array([3, 0, 5, 2, 4, 1, 5])

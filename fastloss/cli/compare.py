@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrow import Field, whole_columns
 from ..columns import column_of, is_array_like
-from ..samples import Largest, counts
+from ..samples import SEGMENT, Largest, counts
 from .loading import Inputs, Part, columns_of, files_of, load_npy, load_part
 from .losses import Loss
 from .refusal import Refusal, reason
@@ -22,7 +22,7 @@ from .summary import texts_of
 LEVEL = 0.95
 METHOD = "paired percentile bootstrap"
 CHUNK_BYTES = 4 << 20  # of an array that is compared with another
-DRAWN = 1 << 18  # samples drawn at a time
+DRAWN = 1 << 17  # samples drawn at a time
 # What comes with the predictions of one model: the number of its frames.
 OF_THE_MODEL = frozenset({"input_lengths"})
 
@@ -132,6 +132,10 @@ class Differences:
 
     def append(self, theirs: np.ndarray) -> None:
         """(n,) losses of the other's next samples, marked."""
+        for k in range(0, len(theirs), SEGMENT):
+            self._append(theirs[k : k + SEGMENT])
+
+    def _append(self, theirs: np.ndarray) -> None:
         first, self.at = self.at, self.at + len(theirs)
         ours = self.losses[first : self.at]
         if len(ours) < len(theirs):  # it is refused at the end, when both numbers are known

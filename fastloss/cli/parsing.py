@@ -114,13 +114,17 @@ def loss_parser(loss: Loss) -> Parser:
 def add_options(parser: Parser) -> None:
     """What every loss's evaluation takes."""
     add = parser.add_argument
+
+    def add_count(name: str, default: int, metavar: str, note: str) -> None:
+        add(name, type=count, default=default, metavar=metavar, help=f"{note} (default {default})")
+
     files = (
         "arrays whose keys are the argument names, or a Parquet, Feather or Arrow file with columns; several, or "
         "a quoted pattern: one data set; -: standard input"
     )
     add("files", nargs="*", metavar="FILE.npz", help=files)
     add("--json", dest="as_json", action="store_true", help="one JSON object instead of tables")
-    add("--top", type=count, default=5, metavar="K", help="how many of the worst samples (default 5)")
+    add_count("--top", 5, "K", "how many of the worst samples")
     add("--quiet", action="store_true", help="no progress bar (it shows on a terminal only)")
     add("--per-sample", dest="per_sample", metavar="OUT.npy", help="write the loss of every sample")
     add(
@@ -138,13 +142,7 @@ def add_options(parser: Parser) -> None:
         metavar="KEY",
         help="mean per group: a member or column of FILE, or a .npy file, of integers or text",
     )
-    add(
-        "--groups",
-        type=count,
-        default=20,
-        metavar="N",
-        help="how many groups the table shows (default 20); JSON has all",
-    )
+    add_count("--groups", 20, "N", "how many groups the table shows, where JSON has all")
     add("--plot", metavar="OUT.png", help="draw the distribution and the worst samples (.png, .svg or .pdf)")
     add(
         "--compare",
@@ -152,14 +150,8 @@ def add_options(parser: Parser) -> None:
         metavar="OTHER",
         help="another model's predictions: a file as FILE, or .npy of the first argument; once per FILE, or a pattern",
     )
-    add(
-        "--resamples",
-        type=count,
-        default=1000,
-        metavar="R",
-        help="of the bootstrap interval of --compare (default 1000)",
-    )
-    add("--resample-seed", dest="resample_seed", type=count, default=0, metavar="S", help="its seed (default 0)")
+    add_count("--resamples", 1000, "R", "of the bootstrap interval of --compare")
+    add_count("--resample-seed", 0, "S", "its seed")
 
 
 def top_parser() -> Parser:
