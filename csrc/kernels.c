@@ -19,7 +19,7 @@ extern const fl_kernels kernels;
 #include "ctc.h"
 #include "tokens.h"
 #include "linear.h"
-#include "triplet.h"
+#include "mining.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -44,5 +44,6 @@ const fl_kernels kernels = {
     .linear_row = linear_row,
     .distance_block = distance_block,
     .distance = distance_rows,
+    .mine_row = mine_row,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };
