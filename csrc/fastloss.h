@@ -165,6 +165,17 @@ typedef struct {
     ptrdiff_t grad_stride[3];
 } fl_distance_job;
 
+/* Hardest positives and negatives of `rows` anchors, the first of which is vector `first` of `count`. */
+typedef struct {
+    ptrdiff_t rows, first, count, features; /* features: whole lanes, padded with zeros */
+    void *products;      /* rows x whole lanes of `count` reals: anchor times vector; overwritten */
+    const void *vectors; /* count x features reals, contiguous */
+    const void *square;  /* whole lanes of `count` reals: squared lengths */
+    const void *label;   /* as many integers of the size of a real; the padding's is nobody's */
+    double largest_square, bound; /* bound: of a squared distance's error, relative to the squared lengths */
+    int64_t *positive, *negative; /* rows: index, or -1 where there is none */
+} fl_mining_job;
+
 enum { FL_LEFT_OUT = -2 }; /* in place of a label: the row does not count */
 
 /* One tile of the product of a linear loss: `rows` x `classes` logits in our own buffer, rows `stride` reals apart. The
@@ -225,6 +236,7 @@ typedef struct {
     void (*box_matrix)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* FL_BOX_ROWS times as many */
     ptrdiff_t (*distance_block)(const fl_distance_job *);                                /* rows per block */
     void (*distance)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*mine_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

@@ -20,7 +20,7 @@ extern const fl_kernels kernels;
 #include "tokens.h"
 #include "linear.h"
 #include "box.h"
-#include "triplet.h"
+#include "mining.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -47,5 +47,6 @@ const fl_kernels kernels = {
     .box_matrix = box_matrix_block,
     .distance_block = distance_block,
     .distance = distance_rows,
+    .mine_row = mine_row,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

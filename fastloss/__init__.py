@@ -11,6 +11,7 @@ from . import (
     linear,
     margin,
     quantile,
+    ranking,
     regression,
     relative,
     softmax,
@@ -31,6 +32,7 @@ from .likelihood import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .margin import *  # noqa: F403
 from .quantile import *  # noqa: F403
+from .ranking import *  # noqa: F403
 from .regression import *  # noqa: F403
 from .relative import *  # noqa: F403
 from .softmax import *  # noqa: F403
@@ -59,6 +61,7 @@ __all__ = [
     *linear.__all__,
     *margin.__all__,
     *quantile.__all__,
+    *ranking.__all__,
     *regression.__all__,
     *relative.__all__,
     *softmax.__all__,

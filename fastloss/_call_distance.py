@@ -213,3 +213,19 @@ def pairwise(
         "pair", measure, (x1, x2), ("x1", "x2"), None, 0.0, False, axis_of(dim, (arrays[0].shape, arrays[1].shape)),
         "none", None, return_grad, grad_output, out, grad_out, boolean(keepdim, "keepdim"),
     )  # fmt: skip
+
+
+def every_pair(x: Any, y: Any, metric: Any, p: Any, out: Any) -> Any:
+    """All distances of two sets (N, D) and (M, D)."""
+    arrays = as_array(x, "x"), as_array(y, "y")
+    for a, name in zip(arrays, "xy", strict=True):
+        if a.ndim != 2:
+            raise ValueError(f"{name} has shape {a.shape}, expected (N, D)")
+    power = norm_of(p, 0.0)
+    measure = power if metric == "minkowski" else named(metric, "metric")
+    real = working_dtype((x, arrays[0]), (y, arrays[1]))
+    first, second = (a.astype(real, copy=False) for a in arrays)  # each vector is read many times
+    return general_vectors(
+        "pair", measure, (first[:, np.newaxis], second), ("x", "y"), None, 0.0, False, -1, "none", None, False, None,
+        out, None,
+    )  # fmt: skip

@@ -51,6 +51,7 @@ class LinearJob:
     smoothing: float
     scale: float = 1.0
     grad_output: Array | None = None  # (N, K)
+    excluded: Array | None = None  # (N,): a class of each row that is left out
     grads: tuple[Array, ...] | None = None  # (N, D), (V, K, D) and, with a bias, (V, K): written
 
     def label_weights(self) -> Array:
@@ -199,6 +200,13 @@ class Tiles:
         np.copyto(own, part, casting="unsafe")
         return own
 
+    def exclude(self, logits: Array, rows: slice, first: int) -> None:
+        """Nothing is left of a class at -inf."""
+        if self.job.excluded is not None:
+            place = self.job.excluded[rows] - first
+            inside = (place >= 0) & (place < logits.shape[1])
+            logits[np.flatnonzero(inside), place[inside]] = -np.inf
+
     def padded(self, vector: Array | None, first: int, last: int) -> Array | None:
         """Part of one number per class, with zeros up to whole lanes."""
         if vector is None:
@@ -235,6 +243,7 @@ class Tiles:
             matrix = self.matrix(k, first, last)
             if not kept:
                 np.matmul(x, matrix.T, out=logits[:, : last - first])
+                self.exclude(logits[:, : last - first], rows, first)
             further = (self.padded(bias, first, last), self.factors(k, rows, first, last))
             yield first, last, matrix, logits, further
 

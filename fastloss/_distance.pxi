@@ -58,3 +58,24 @@ def run_vectors(given):
         job.value = cnp.PyArray_DATA(<cnp.ndarray>given.value)
     run_vector_job(table, &job, &fold)
     return fl_fold_sum(&fold), fold.total.bad
+
+
+def mine(cnp.ndarray products, cnp.ndarray vectors, cnp.ndarray square, cnp.ndarray label, Py_ssize_t first,
+         double largest_square, double bound, cnp.ndarray positive, cnp.ndarray negative):
+    """Hardest positives and negatives of the anchors first, first + 1, ...: indices into `vectors`, or -1. products:
+    (anchors, whole lanes of vectors), overwritten; vectors, square and label: padded to whole lanes; all contiguous."""
+    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(products))
+    cdef fl_mining_job job
+    cdef fl_fold fold
+    job.rows = cnp.PyArray_DIMS(products)[0]
+    job.first = first
+    job.count = cnp.PyArray_DIMS(vectors)[0]
+    job.features = cnp.PyArray_DIMS(vectors)[1]
+    job.products = cnp.PyArray_DATA(products)
+    job.vectors = cnp.PyArray_DATA(vectors)
+    job.square = cnp.PyArray_DATA(square)
+    job.label = cnp.PyArray_DATA(label)
+    job.largest_square, job.bound = largest_square, bound
+    job.positive = <int64_t *>cnp.PyArray_DATA(positive)
+    job.negative = <int64_t *>cnp.PyArray_DATA(negative)
+    run(table.mine_row, &job, job.rows, cnp.PyArray_DIMS(products)[1], &fold, NULL, table)

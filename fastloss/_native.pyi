@@ -139,6 +139,17 @@ def _connect_rows(
     general_multilabel_margin: Callable[..., Any],
 ) -> None: ...
 def run_vectors(given: Any) -> tuple[float, int]: ...
+def mine(
+    products: _Array,
+    vectors: _Array,
+    square: _Array,
+    label: _Array,
+    first: int,
+    largest_square: float,
+    bound: float,
+    positive: NDArray[np.int64],
+    negative: NDArray[np.int64],
+) -> None: ...
 def run_ctc(
     real_size: int,
     log_probs: _Array,

@@ -183,6 +183,19 @@ cdef extern from "fastloss.h" nogil:
         void *value
         fl_operand *grad
         Py_ssize_t *grad_stride
+    ctypedef struct fl_mining_job:
+        Py_ssize_t rows
+        Py_ssize_t first
+        Py_ssize_t count
+        Py_ssize_t features
+        void *products
+        const void *vectors
+        const void *square
+        const void *label
+        double largest_square
+        double bound
+        int64_t *positive
+        int64_t *negative
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -211,6 +224,7 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn box_matrix
         Py_ssize_t (*distance_block)(const fl_distance_job *) noexcept nogil
         fl_unit_fn distance
+        fl_unit_fn mine_row
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)

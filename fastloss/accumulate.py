@@ -20,7 +20,15 @@ __all__ = ["Accumulator"]
 NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out"})
 # Names of losses in which every sample depends on the others: no parts add up to their value, so that all data must
 # come in one `update`, and `evaluate` makes one call of it.
-WHOLE_BATCH: frozenset[str] = frozenset()
+WHOLE_BATCH: frozenset[str] = frozenset(
+    {
+        "batch_all_triplet_loss",
+        "batch_hard_triplet_loss",
+        "info_nce_loss",
+        "multiple_negatives_ranking_loss",
+        "nt_xent_loss",
+    }
+)
 
 ROOTED = ("input", "target", "weight", "mask")  # arguments of the squares whose mean's root is taken
 APART = 100  # between the exponents of sums of squares that overflow and that do not

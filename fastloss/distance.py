@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from ._call import nonnegative
-from ._call_distance import Measure, finite, general_vectors, norm_of, pairwise, positive
+from ._call_distance import Measure, every_pair, finite, general_vectors, norm_of, pairwise, positive
 
-__all__ = ["contrastive_loss", "cosine_embedding_loss", "cosine_similarity", "pairwise_distance"]
+__all__ = ["cdist", "contrastive_loss", "cosine_embedding_loss", "cosine_similarity", "pairwise_distance"]
 
 
 def pairwise_distance(
@@ -116,6 +116,47 @@ def cosine_similarity(
     """
     measure = Measure("similarity", eps=nonnegative(eps, "eps"))
     return pairwise(measure, x1, x2, dim, False, return_grad, grad_output, out, grad_out)
+
+
+def cdist(x: Any, y: Any, metric: str = "euclidean", *, p: float = 2.0, out: Any = None) -> Any:
+    r"""Distances of all vectors of one set to all of another.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, D)
+        First set.
+    y : array_like, shape (M, D)
+        Second set.
+    metric : str, default "euclidean"
+        "euclidean", "sqeuclidean", "manhattan", "chebyshev", "cosine" (1 - cos), or "minkowski" with the power `p`.
+    p : float, default 2.0
+        Power of "minkowski", positive.
+    out : ndarray, shape (N, M), optional
+        Contiguous array of the working type to write the distances into.
+
+    Returns
+    -------
+    distance : array of shape (N, M)
+
+    Raises
+    ------
+    ValueError, TypeError
+        A shape that does not fit, an option or a dtype that is not one of the above. Nothing is written then.
+
+    Notes
+    -----
+    Every distance is measured directly, not by a matrix product: near vectors keep their distance, equal ones have 0,
+    and bits do not depend on threads or on the build of NumPy. Dtypes as in `pairwise_distance`.
+
+    Source: ``torch.cdist``, ``scipy.spatial.distance.cdist``.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.cdist([[0.0, 0.0], [3.0, 0.0]], [[3.0, 4.0]]).tolist()
+    [[5.0], [4.0]]
+    """
+    return every_pair(x, y, metric, p, out)
 
 
 def cosine_embedding_loss(

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 # An array of the working type, a NumPy scalar where the input is 0-d: "or Any" spares callers the distinction.
 _Array: TypeAlias = NDArray[np.floating[Any]] | Any
 
-__all__ = ["contrastive_loss", "cosine_embedding_loss", "cosine_similarity", "pairwise_distance"]
+__all__ = ["cdist", "contrastive_loss", "cosine_embedding_loss", "cosine_similarity", "pairwise_distance"]
 
 def pairwise_distance(
     x1: ArrayLike,
@@ -32,6 +32,14 @@ def cosine_similarity(
     grad_output: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     grad_out: NDArray[Any] | None = None,
+) -> _Array: ...
+def cdist(
+    x: ArrayLike,
+    y: ArrayLike,
+    metric: str = "euclidean",
+    *,
+    p: float = 2.0,
+    out: NDArray[Any] | None = None,
 ) -> _Array: ...
 @overload
 def cosine_embedding_loss(

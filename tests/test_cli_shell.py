@@ -29,6 +29,12 @@ OTHERS = {
     "triplet_margin_loss": {"anchor": np.eye(4), "positive": np.ones((4, 4)), "negative": np.eye(4)[::-1].copy()},
     "cosine_embedding_loss": {"input1": np.eye(4), "input2": np.ones((4, 4)), "target": np.array([1, -1, 1, -1])},
     "contrastive_loss": {"input1": np.eye(4), "input2": np.ones((4, 4)), "target": np.array([1, 0, 1, 0])},
+    "triplet_margin_with_distance_loss": {"anchor": np.eye(4), "positive": np.ones((4, 4)), "negative": np.eye(4) + 1},
+    "batch_hard_triplet_loss": {"embeddings": np.arange(12.0).reshape(6, 2), "labels": np.array([0, 0, 1, 1, 2, 2])},
+    "batch_all_triplet_loss": {"embeddings": np.arange(12.0).reshape(6, 2), "labels": np.array([0, 0, 1, 1, 2, 2])},
+    "info_nce_loss": {"query": np.eye(4), "key": np.eye(4) + 1},
+    "nt_xent_loss": {"input1": np.eye(4), "input2": np.eye(4) + 1},
+    "multiple_negatives_ranking_loss": {"anchor": np.eye(4), "positive": np.eye(4) + 1},
     "rmse_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "quantile_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "ctc_loss": {

@@ -46,6 +46,8 @@ def cross_entropy(job: LinearJob) -> tuple[Array, tuple[Array, ...]]:
     logits = np.einsum("nd,vkd->nkv", x, w)
     if job.linear_bias is not None:
         logits = logits + job.linear_bias.astype(np.float64).T
+    if job.excluded is not None:
+        logits[np.arange(len(logits)), :, job.excluded] = -np.inf
     if logits.size == 0:
         value = np.full(logits.shape[:2], np.nan)
         grads = (np.zeros(x.shape), np.zeros(w.shape), np.zeros(w.shape[:2]))
