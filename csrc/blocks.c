@@ -5,6 +5,14 @@
 
 #include <string.h>
 
+#ifdef FL_PLANT
+#include <stdlib.h>
+int fl_planted(const char *name) {
+    const char *wanted = getenv("FASTLOSS_PLANT");
+    return wanted && strcmp(wanted, name) == 0;
+}
+#endif
+
 ptrdiff_t fl_itemsize(int dtype) {
     static const unsigned char size[FL_N_DTYPES] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8};
     return size[dtype];
@@ -61,7 +69,7 @@ ptrdiff_t fl_next_run(const fl_operand *op, ptrdiff_t *index, ptrdiff_t n, const
 }
 
 static int passes_through(const fl_kernels *k, const fl_operand *op, const char *run, ptrdiff_t stride, ptrdiff_t n) {
-    return n % FL_LANES == 0 && stride == k->real_size && (uintptr_t)run % (uintptr_t)k->real_size == 0 &&
+    return (n % FL_LANES == 0 || fl_planted("tail")) && stride == k->real_size && (uintptr_t)run % (uintptr_t)k->real_size == 0 &&
            op->dtype == (k->real_size == 4 ? FL_FLOAT32 : FL_FLOAT64) && !op->swapped;
 }
 

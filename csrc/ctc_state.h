@@ -178,14 +178,14 @@ static ptrdiff_t ctc_layout(struct ctc *s, const fl_ctc_job *job, ptrdiff_t fram
         s->occupancy = take(&a, s->stride, 1, d);
         s->alpha = take(&a, s->stride, 2 * CTC_WINDOW, d);
         s->window = take(&a, s->segment, 1, sizeof *s->window);
-        s->distinct_class = take(&a, lanes, 4, sizeof *s->distinct_class);
+        s->distinct_class = take(&a, lanes, 1, sizeof *s->distinct_class);
+        s->distinct_at = take(&a, lanes, 1, sizeof *s->distinct_at);
+        s->again_at = take(&a, lanes, 1, sizeof *s->again_at);
+        s->again_of = take(&a, lanes, 1, sizeof *s->again_of);
         s->kept = take(&a, s->segment, CTC_ROWS * s->stride, d);
         s->checkpoint = take(&a, s->segments > 1 ? s->segments : 0, CTC_ROWS * s->stride, d);
         for (s->slot_bits = 5; (lanes >> s->slot_bits) > 0; s->slot_bits++) {}
         s->slot = take(&a, (ptrdiff_t)2 << s->slot_bits, 1, sizeof *s->slot);
-        s->distinct_at = s->distinct_class + lanes;
-        s->again_at = s->distinct_at + lanes;
-        s->again_of = s->again_at + lanes;
     }
     take(&a, CTC_FRONT, 1, d); /* behind the last row */
     return a.overflow ? -1 : a.size;

@@ -241,6 +241,14 @@ typedef struct {
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;
 
+/* Bugs that the tests' checkers must find, each switched on by its name in FASTLOSS_PLANT (tests/test_planted.py). Not
+ * part of any build but theirs. */
+#ifdef FL_PLANT
+int fl_planted(const char *name);
+#else
+#define fl_planted(name) 0
+#endif
+
 /* blocks.c */
 /* Describe user memory; shape and strides are those of the job's space (stride 0 = broadcast). Merges axes. */
 void fl_operand_init(fl_operand *op, const void *data, int dtype, int swapped, int ndim, const ptrdiff_t *shape,

@@ -63,6 +63,7 @@ static __attribute__((noinline)) void run_units(work *w, int thread) {
                 fl_partial mine = {.bad = -1};
                 w->fn(w->job, unit, scratch, &mine);
                 w->partials[unit - w->first] = mine;
+                if (fl_planted("race")) w->partials[0].bad_operand = 0;
             }
         }
     }
@@ -74,7 +75,7 @@ static atomic_int forked_child;
 static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
 
 static void mark_child(void) {
-    atomic_store_explicit(&forked_child, 1, memory_order_relaxed);
+    atomic_store_explicit(&forked_child, !fl_planted("fork"), memory_order_relaxed);
 }
 
 static void install_guard(void) {
@@ -235,7 +236,7 @@ void fl_parallel_for(ptrdiff_t first, ptrdiff_t last, ptrdiff_t grain, int threa
     } else {
         run_in_parallel(n, first, last, fn, job, partials);
     }
-    for (ptrdiff_t i = 0; i < units; i++) {
+    for (ptrdiff_t i = n > 1 && fl_planted("fold") ? 1 : 0; i < units; i++) {
         fold_one(fold, &partials[i]);
     }
 }

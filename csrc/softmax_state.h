@@ -73,7 +73,7 @@ static void load_labels(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, str
     fl_load_labels(&job->target, start, n, s->in.labels);
     for (ptrdiff_t r = 0; r < n; r++) {
         const int64_t label = s->in.labels[r];
-        const int inside = (uint64_t)label < (uint64_t)job->classes;
+        const int inside = (uint64_t)label < (uint64_t)job->classes || fl_planted("label");
         const int ignored = label == job->ignore_index && !job->every_label;
         st->label[r] = inside && !ignored ? (ireal)label : ignored ? -1 : -2;
     }

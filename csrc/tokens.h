@@ -79,9 +79,10 @@ static struct ranks ranks_of(const fl_token_job *job, ptrdiff_t position) {
 static void reduce_token_row(const fl_token_job *job, const fl_row_job *logits, ptrdiff_t start, ptrdiff_t r,
                              struct token_scratch *s) {
     struct fold f = empty_fold();
-    struct ranks best = ranks_of(job, start + r);
+    struct ranks best = {0};
     const char *row = position(&logits->logits, start + r);
     real *product = job->kind == FL_ENTROPY ? s->product : NULL;
+    if (job->kind == FL_TOPK) best = ranks_of(job, start + r);
     for (ptrdiff_t c = 0; c < logits->classes; c += FL_TILE) {
         const ptrdiff_t n = logits->classes - c < FL_TILE ? logits->classes - c : FL_TILE;
         const real *x = load_row(logits, row + c * logits->class_stride, n, s->row);
