@@ -3,7 +3,7 @@
 PYTHON ?= python
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: check lint build quick test deep bench bench-compare sanitize clean
+.PHONY: check lint build quick test deep bench bench-compare instructions sanitize clean
 
 check: lint build quick ## before every commit, under 3 minutes
 
@@ -31,6 +31,9 @@ bench: build
 
 bench-compare: ## this tree against BASE=rev (or HEAD=rev against it), both built in temporary folders
 	$(PYTHON) benchmarks/compare.py $(BASE) $(if $(HEAD),--head $(HEAD)) $(WORDS)
+
+instructions: build ## after a kernel has changed: count anew with this compiler
+	$(PYTHON) tools/instructions.py --write
 
 sanitize: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of its own
 	bash .ci/sanitize.sh
