@@ -3,7 +3,7 @@
 PYTHON ?= python
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: check lint build quick test deep bench sanitize clean
+.PHONY: check lint build quick test deep bench bench-compare instructions sanitize clean
 
 check: lint build quick ## before every commit, under 3 minutes
 
@@ -28,6 +28,12 @@ deep: build ## all 2^32 float32 inputs of the vector maths, long searches by Hyp
 
 bench: build
 	$(PYTHON) benchmarks/run.py
+
+bench-compare: ## this tree against BASE=rev (or HEAD=rev against it), both built in temporary folders
+	$(PYTHON) benchmarks/compare.py $(BASE) $(if $(HEAD),--head $(HEAD)) $(WORDS)
+
+instructions: build ## after a kernel has changed: count anew with this compiler
+	$(PYTHON) tools/instructions.py --write
 
 sanitize: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of its own
 	bash .ci/sanitize.sh

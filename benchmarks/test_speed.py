@@ -6,19 +6,14 @@ No part of the test suite (testpaths is tests/): a benchmark reports times and a
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed")
-sys.path.insert(0, str(Path(__file__).parent))  # these files are a program, not a package
-
-import cells
-import peers
 
 import fastloss as fl
+from fastloss.bench import cells, peers
 
 MODES = ("forward", "gradient", "grad_out")
 

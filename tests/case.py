@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastloss as fl
+from fastloss.bench.operands import pair, seeded
 
 Shape = tuple[int, ...]
 Operands = dict[str, np.ndarray]
@@ -50,9 +51,7 @@ class Case:
 
     def operands(self, shape: Shape, dtype: Any = np.float64, seed: int = 0) -> Operands:
         """Seeded operands; floating-point ones are rounded to `dtype`, labels stay integers."""
-        rng = np.random.default_rng([seed, *shape])
-        drawn = {k: np.asarray(v) for k, v in self.draw(rng, shape).items()}
-        return {k: v if v.dtype.kind in "ib" else v.astype(dtype) for k, v in drawn.items()}
+        return seeded(self.draw, shape, dtype, seed)
 
     def call(self, operands: dict[str, Any], **options: Any) -> Any:
         """The loss of these operands with the case's options, and further ones."""
@@ -116,10 +115,6 @@ def written_out(name: str) -> Callable[..., Any]:
         return torch_formulas.loss(name, *operands, **options)
 
     return peer
-
-
-def pair(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {"input": rng.normal(0, 3, shape), "target": rng.normal(0, 1, shape)}
 
 
 def weighted(rng: np.random.Generator, shape: Shape) -> Operands:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from case import Case, Operands, Shape
 
-
-def _logits(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {"input": rng.normal(0, 4, shape), "target": rng.uniform(0, 1, shape)}
+from fastloss.bench.operands import distances as _distances
+from fastloss.bench.operands import logits as _logits
+from fastloss.bench.operands import probabilities as _probabilities
+from fastloss.bench.operands import scores as _scores
+from fastloss.bench.operands import two_scores as _two_scores
 
 
 def _logits_weighted(rng: np.random.Generator, shape: Shape) -> Operands:
@@ -26,28 +28,8 @@ def _logits_class_weight(rng: np.random.Generator, shape: Shape) -> Operands:
     return {**_logits(rng, shape), "weight": rng.uniform(0, 2, shape[-1:])}
 
 
-def _probabilities(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {"input": rng.uniform(0.05, 0.95, shape), "target": rng.uniform(0, 1, shape)}
-
-
 def _probabilities_weighted(rng: np.random.Generator, shape: Shape) -> Operands:
     return {**_probabilities(rng, shape), "weight": rng.uniform(0, 2, shape)}
-
-
-def _signs(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    return rng.choice([-1.0, 1.0], shape)
-
-
-def _scores(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {"input": rng.normal(0, 3, shape), "target": _signs(rng, shape)}
-
-
-def _distances(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {"input": np.abs(rng.normal(0, 1.5, shape)), "target": _signs(rng, shape)}
-
-
-def _two_scores(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {"input1": rng.normal(0, 1, shape), "input2": rng.normal(0, 1, shape), "target": _signs(rng, shape)}
 
 
 def torch_focal(

@@ -8,9 +8,10 @@ import math
 import numpy as np
 from case import Case, Operands, Shape, pair, written_out
 
-
-def _gaussian(rng: np.random.Generator, shape: Shape) -> Operands:
-    return {**pair(rng, shape), "var": rng.uniform(0.1, 3, shape)}
+from fastloss.bench.operands import amounts as _amounts
+from fastloss.bench.operands import counts as _counts
+from fastloss.bench.operands import gaussian as _gaussian
+from fastloss.bench.operands import log_probabilities as _probabilities
 
 
 def _gaussian_per_row(rng: np.random.Generator, shape: Shape) -> Operands:
@@ -18,28 +19,12 @@ def _gaussian_per_row(rng: np.random.Generator, shape: Shape) -> Operands:
     return {**pair(rng, shape), "var": rng.uniform(0.1, 3, (*shape[:-1], 1) if shape else ())}
 
 
-def _counts(rng: np.random.Generator, shape: Shape) -> Operands:
-    """Logarithms of rates, and counts."""
-    return {"input": rng.normal(0, 1.5, shape), "target": np.asarray(rng.poisson(3, shape), np.float64)}
-
-
 def _rates(rng: np.random.Generator, shape: Shape) -> Operands:
     return {"input": rng.uniform(2, 8, shape), "target": np.asarray(rng.poisson(0.7, shape), np.float64)}
 
 
-def _probabilities(rng: np.random.Generator, shape: Shape) -> Operands:
-    """Some of the targets are 0."""
-    target = rng.uniform(0, 1, shape)
-    return {"input": rng.normal(-3, 1, shape), "target": np.where(target < 0.1, 0, target)}
-
-
 def _log_probabilities(rng: np.random.Generator, shape: Shape) -> Operands:
     return {"input": rng.normal(-3, 1, shape), "target": -rng.gamma(2, 1, shape)}
-
-
-def _amounts(rng: np.random.Generator, shape: Shape) -> Operands:
-    """Logarithms of means, and positive numbers."""
-    return {"input": rng.normal(0, 1, shape), "target": rng.gamma(2, 1, shape) + 0.05}
 
 
 def _means(rng: np.random.Generator, shape: Shape) -> Operands:

@@ -5,14 +5,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from case import Case, Operands, Shape, pair, weighted, written_out
+from case import Case, pair, weighted, written_out
 
-
-def _amounts(rng: np.random.Generator, shape: Shape) -> Operands:
-    """Greater than -1."""
-    return {"input": rng.uniform(-0.7, 20, shape), "target": rng.uniform(-0.7, 20, shape)}
-
+from fastloss.bench.operands import above_minus_one as _amounts
 
 _HUBER = {"delta": 1.0}
 _ABOVE_MINUS_ONE = (-1 + 2**-24, math.inf)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from case import Case, Operands, Shape
 
+from fastloss.bench.operands import labels as _labels
+
 
 def _axis(shape: Shape) -> int:
     return 1 if len(shape) > 1 else 0
@@ -17,12 +19,6 @@ def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """Probabilities along an axis."""
     e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-700))
     return e / np.sum(e, axis=axis, keepdims=True)
-
-
-def _labels(rng: np.random.Generator, shape: Shape) -> Operands:
-    axis = _axis(shape)
-    where = (*shape[:axis], *shape[axis + 1 :])
-    return {"input": rng.normal(0, 4, shape), "target": np.asarray(rng.integers(0, shape[axis], where))}
 
 
 def _weighted(draw: Any) -> Any:

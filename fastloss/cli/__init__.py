@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command ``fastloss``: evaluate a loss on arrays in files, or show how the package was built.
+"""The command ``fastloss``: evaluate a loss on arrays in files, compare speeds, or show how the package was built.
 
     fastloss eval cross_entropy examples/digits.npz
     fastloss eval huber_loss --input predictions.npy --target y.npy --delta 10 --json
+    fastloss bench --quick
     fastloss info
     fastloss completion bash
 
@@ -160,8 +161,14 @@ def run_info(argv: Sequence[str]) -> None:
     fl.show_config()
 
 
+def run_bench(argv: Sequence[str]) -> None:
+    from . import bench  # the benchmark is imported by who asks for it
+
+    bench.run_bench(argv)
+
+
 def run(argv: Sequence[str]) -> None:
-    commands = {"eval": run_eval, "info": run_info, "completion": run_completion}
+    commands = {"eval": run_eval, "bench": run_bench, "info": run_info, "completion": run_completion}
     if not argv or argv[0].startswith("-"):
         top_parser().parse_strictly(argv)
         raise Refusal("which command? fastloss eval LOSS FILE.npz, or fastloss info (see fastloss --help)")

@@ -6,10 +6,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
+from .bench import bench_parser
 from .losses import find_losses
 from .parsing import SHELLS, loss_parser
 
-COMMANDS = ("completion", "eval", "info")
+COMMANDS = ("bench", "completion", "eval", "info")
 
 
 def completion_script(shell: str) -> str:
@@ -45,6 +46,8 @@ _fastloss() {{
         COMPREPLY=($(compgen -W '{" ".join(COMMANDS)} --help --version' -- "$word"))
     elif [ "${{COMP_WORDS[1]}}" = completion ]; then
         [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W '{" ".join(SHELLS)}' -- "$word"))
+    elif [ "${{COMP_WORDS[1]}}" = bench ]; then
+        [[ $word == -* ]] && COMPREPLY=($(compgen -W '{" ".join(flags(bench_parser()))}' -- "$word"))
     elif [ "${{COMP_WORDS[1]}}" != eval ]; then
         :
     elif [ "$COMP_CWORD" -eq 2 ]; then
@@ -72,6 +75,8 @@ _fastloss() {{
         compadd -- {" ".join(COMMANDS)} --help --version
     elif [[ $words[2] == completion ]]; then
         (( CURRENT == 3 )) && compadd -- {" ".join(SHELLS)}
+    elif [[ $words[2] == bench && $words[CURRENT] == -* ]]; then
+        compadd -- {" ".join(flags(bench_parser()))}
     elif [[ $words[2] != eval ]]; then
         return 1
     elif (( CURRENT == 3 )); then
@@ -111,6 +116,7 @@ def fish(options: Mapping[str, Sequence[str]]) -> str:
         "end",
         f"complete -c fastloss -n __fastloss_needs_loss -f -a '{' '.join(options)}'",
     ]
+    lines += [f"complete -c fastloss -n '__fish_seen_subcommand_from bench' -l {w[2:]}" for w in flags(bench_parser())]
     lines += [fish_option(word, []) for word in common]
     own = sorted({word for words in options.values() for word in words} - set(common))
     lines += [fish_option(word, [name for name, words in options.items() if word in words]) for word in own]

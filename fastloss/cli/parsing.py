@@ -160,6 +160,7 @@ def top_parser() -> Parser:
         usage="fastloss [--version] COMMAND ...",
         description="Loss functions on NumPy arrays.\n\ncommands:\n"
         f"  eval LOSS   evaluate a loss on arrays in files: {EVAL_USAGE}\n"
+        "  bench       time fastloss and what is installed beside it: fastloss bench --quick\n"
         "  info        instruction sets, threads and versions of this installation\n"
         f"  completion  completion for a shell: fastloss completion {'|'.join(SHELLS)}",
         epilog=f"{loss_list()}\n\n{STATUS}",

@@ -8,9 +8,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cells import FLOORS, GROUPS, NO_LOSS
+from .cells import FLOORS, GROUPS, NO_LOSS
 
 MODES = ("forward", "gradient")
+COLD = ("forward cold", "gradient cold")
+MODE_TITLES = {
+    "forward": "forward",
+    "gradient": "with gradient",
+    "forward cold": "forward, cold caches",
+    "gradient cold": "with gradient, cold caches",
+}
 TITLES = {
     "small": "small",
     "in-cache": "in cache",
@@ -21,6 +28,7 @@ TITLES = {
     "linear": "losses on a matrix product",
 }
 BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
+README_PEERS = ("torch", "jax", "numpy")  # the others stand in docs/performance.md
 README_CELLS = (
     "mse 100",
     "cross_entropy 32x10",
@@ -51,7 +59,7 @@ def geometric_means(cells: list[dict[str, Any]], peers: list[str]) -> dict[str, 
     """Of the paired medians, per class of cells and never over a mix of them."""
     means: dict[str, Any] = {}
     for group in GROUPS:
-        for mode in MODES:
+        for mode in MODE_TITLES:
             for peer in peers:
                 found = [r for c in cells if c["group"] == group and (r := ratio(c, mode, peer)) is not None]
                 if found:
@@ -64,7 +72,7 @@ def losses(cells: list[dict[str, Any]], peers: list[str]) -> list[dict[str, Any]
     """Cells in which a peer is ahead of us beyond the spread of the rounds."""
     lost = []
     for cell in cells:
-        for mode in MODES:
+        for mode in MODE_TITLES:
             for peer in peers:
                 found = cell["modes"].get(mode, {}).get(peer, {}).get("ratio")
                 if found and found["median"] < NO_LOSS and found["high"] < 1:
@@ -107,7 +115,8 @@ def floors(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def disturbed_share(cells: list[dict[str, Any]]) -> float:
     """Part of all timings during which other processes took our processors, retries notwithstanding."""
-    entries = [e for c in cells for mode in c["modes"].values() for e in mode.values() if isinstance(e, dict)]
+    hot = [entries for c in cells for mode, entries in c["modes"].items() if mode not in COLD]
+    entries = [e for mode in hot for e in mode.values() if isinstance(e, dict)]
     return sum(e["disturbed"] for e in entries) / max(1, sum(e["us"]["rounds"] for e in entries))
 
 
@@ -140,26 +149,30 @@ def conditions(run: dict[str, Any]) -> str:
     """Where, when and how a run was made."""
     m, versions = run["machine"], run["versions"]
     lines = [
-        f"{m['processor']}, {m['cpus']} CPUs, instruction set {m['isa']}, {run['threads']} "
-        f"thread{'s' if run['threads'] > 1 else ''}, {run['date']}. ",
+        f"{m['processor']}, {m['cpus']} CPUs, instruction set {m['isa']}, {threads_of(run)}, {run['date']}. ",
         ", ".join(f"{name} {version}" for name, version in versions.items()) + ". ",
-        f"Paired medians of interleaved rounds with hot caches ({run['rounds']} rounds at most); a ratio is the peer's "
-        "time over ours, so above 1 we are ahead.",
+        f"Paired medians of interleaved rounds with hot caches ({run['rounds']} rounds at most) where nothing else is "
+        "said; a ratio is the peer's time over ours, so above 1 we are ahead.",
     ]
     return "".join(lines)
 
 
-def lost_lines(run: dict[str, Any]) -> str:
-    if not run["losses"]:
-        return ""
-    lines = ["**Cells that we lose** (paired median below 0.97, quartiles below 1):\n"]
-    for lost in run["losses"]:
-        r = lost["ratio"]
-        lines.append(
-            f"- {lost['cell']}, {lost['mode']}: {digits(r['median'])}x of {lost['peer']} "
-            f"({digits(r['low'])}–{digits(r['high'])})"
-        )
-    return "\n".join(lines) + "\n\n"
+def lost_lines(runs: list[dict[str, Any]]) -> str:
+    """What stands at the top of every report, until it is mended."""
+    lines = []
+    for run in runs:
+        for lost in run["losses"]:
+            r = lost["ratio"]
+            lines.append(
+                f"- {lost['cell']}, {MODE_TITLES[lost['mode']]}, {threads_of(run)}: {digits(r['median'])}x of "
+                f"{lost['peer']} ({digits(r['low'])}–{digits(r['high'])})"
+            )
+    title = "**Cells that we lose** (paired median below 0.97, quartiles below 1):\n\n"
+    return title + "\n".join(lines) + "\n\n" if lines else ""
+
+
+def threads_of(run: dict[str, Any]) -> str:
+    return f"{run['threads']} thread{'s' * (run['threads'] > 1)}"
 
 
 def _read_limits(cell: dict[str, Any]) -> list[str]:
@@ -211,11 +224,11 @@ def full_table(run: dict[str, Any]) -> str:
 def means_table(run: dict[str, Any]) -> str:
     rows = []
     for group in GROUPS:
-        for mode in MODES:
+        for mode in MODE_TITLES:
             found = run["geometric_means"].get(group, {}).get(mode)
             if found:
                 rows.append(
-                    [f"{TITLES[group]}, {'with gradient' if mode == 'gradient' else mode}"]
+                    [f"{TITLES[group]}, {MODE_TITLES[mode]}"]
                     + [f"{digits(found[p])}x" if p in found else "" for p in run["peers"]]
                 )
     return table(["geometric mean", *run["peers"]], rows) + "\n" if run["peers"] else ""
@@ -229,25 +242,54 @@ def floors_table(run: dict[str, Any]) -> str:
     return table(["floor", "asked", "measured", "met"], rows) + "\n" if rows else ""
 
 
+def cold_table(run: dict[str, Any]) -> str:
+    """Single calls on data that no cache holds."""
+    cells = [c for c in run["cells"] if "forward cold" in c["modes"]]
+    if not cells:
+        return ""
+    peers = run["peers"]
+    head = ["cold caches, forward", "us", *peers, "with gradient us", *peers]
+    rows = []
+    for c in cells:
+        row = [c["name"], digits(_us(c, "forward cold"))] + [_ratio_text(c, "forward cold", p, False) for p in peers]
+        if "gradient cold" in c["modes"]:
+            row += [digits(_us(c, "gradient cold"))]
+        rows.append(row + [_ratio_text(c, "gradient cold", p, False) for p in peers])
+        rows[-1] += [""] * (len(head) - len(rows[-1]))
+    return "### Cold caches\n\n" + table(head, rows) + "\n"
+
+
+def exp_table(run: dict[str, Any]) -> str:
+    """What one exp takes where a loss is little else, beside the limit of its arithmetic."""
+    limit = run.get("exp_ns_limit")
+    rows = [
+        [c["name"], digits(found), f"{limit / found:.0%}"]
+        for c in run["cells"]
+        if limit and (found := c["modes"]["forward"].get("ns_per_exp"))
+    ]
+    text = f"ns of one core per exp; its arithmetic alone would take {limit:.3g}" if limit else ""
+    return table([text, "ns", "of that limit"], rows) + "\n" if rows else ""
+
+
 def markdown(runs: list[dict[str, Any]]) -> str:
-    """Everything that was measured, a section per number of threads."""
-    text = ""
+    """Everything that was measured: what we lose, then a section per number of threads."""
+    text = lost_lines(runs)
     for run in runs:
-        text += f"## {run['threads']} thread{'s' if run['threads'] > 1 else ''}\n\n{conditions(run)}\n\n"
+        text += f"## {threads_of(run)[0].upper() + threads_of(run)[1:]}\n\n{conditions(run)}\n\n"
         text += "".join(f"- {note}\n" for note in run["notes"]) + "\n"
-        text += lost_lines(run) + means_table(run) + floors_table(run) + full_table(run)
+        text += means_table(run) + floors_table(run) + full_table(run) + cold_table(run) + exp_table(run)
     return text
 
 
 PERFORMANCE_HEAD = """# Performance
 
-Written by `{command}`. Inputs are drawn as in `tests/cases.py`; the cells are frozen in `benchmarks/cells.py`, what is
-called in `benchmarks/peers.py`. *with gradient* allocates its gradients in every call, as the peers do; *into grad_out*
-writes into arrays that exist. *GB/s* counts the floating-point inputs once. *of C read* is the time of a C loop that
-only reads the same arrays, best of 20, over our best. Quartiles of the paired ratios stand in brackets. CTC reads few
-classes of log-probabilities, so that it may take less time than a read of all; *jax* is `optax.ctc_loss` there. *C read
-ns* and *C read GB/s* are that loop in the units of the columns before, the limit that memory sets; the *GB/s* of CTC
-with gradient count the input and the gradient.
+Written by `{command}`; `fastloss bench` measures the same anywhere. The cells are frozen in `fastloss/bench/cells.py`,
+their inputs drawn in `operands.py` beside it, what is called stands in `peers*.py`. *with gradient* allocates its
+gradients in every call, as the peers do; *into grad_out* writes into arrays that exist. *GB/s* counts the
+floating-point inputs once. *of C read* is the time of a C loop that only reads the same arrays, best of 20, over our
+best. Quartiles of the paired ratios stand in brackets. CTC reads few classes of log-probabilities, so that it may take
+less time than a read of all; *jax* is `optax.ctc_loss` there. *C read ns* and *C read GB/s* are that loop in the units
+of the columns before, the limit that memory sets; the *GB/s* of CTC with gradient count the input and the gradient.
 
 """
 
@@ -255,7 +297,7 @@ with gradient count the input and the gradient.
 def small_table(run: dict[str, Any]) -> str:
     """A dozen rows for the README."""
     cells = {c["name"]: c for c in run["cells"]}
-    peers = run["peers"]
+    peers = [peer for peer in README_PEERS if peer in run["peers"]]
     head = ["", "fastloss us", *(f"/ {p}" for p in peers), "with gradient us", *(f"/ {p}" for p in peers)]
     rows = []
     for name in README_CELLS:
@@ -271,7 +313,7 @@ def small_table(run: dict[str, Any]) -> str:
 def readme_part(run: dict[str, Any], command: str) -> str:
     busy = "".join(f"{note}\n\n" for note in run["notes"] if note.startswith(BUSY))
     return (
-        f"{conditions(run)}\n\n{busy}{lost_lines(run)}{small_table(run)}\n"
+        f"{conditions(run)}\n\n{busy}{lost_lines([run])}{small_table(run)}\n"
         f"Every cell, with quartiles: [docs/performance.md](docs/performance.md). Measure here: `{command}`.\n"
     )
 

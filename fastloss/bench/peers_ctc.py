@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from cells import Cell
+
+from .cells import Cell
 
 Calls = dict[str, Callable[[], Any]]
 OPERANDS = ("log_probs", "targets", "input_lengths", "target_lengths")

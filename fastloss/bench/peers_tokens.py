@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from cells import TOP_K, Cell
+
+from .cells import TOP_K, Cell
 
 Calls = dict[str, Callable[[], Any]]
 
@@ -48,7 +49,7 @@ def torch_calls(torch: Any, cell: Cell, operands: dict[str, np.ndarray]) -> Call
         log_p, log_q = torch.log_softmax(x, -1), torch.log_softmax(y, -1)
         return torch.nn.functional.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
 
-    functions = {
+    functions: dict[str, Callable[..., Any]] = {
         "token_log_probs": lambda x, t: torch.log_softmax(x, -1).gather(-1, t[:, None])[:, 0],
         "logsumexp": lambda x: torch.logsumexp(x, -1),
         "entropy": entropy,

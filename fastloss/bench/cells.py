@@ -1,55 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The frozen list of cells: one loss on one shape and dtype each. Operands are drawn as in tests/cases.py.
+"""The frozen list of cells: one loss on one shape and dtype each. operands.py draws what goes in.
 
 Adding a cell is a commit of its own with the reason, so that nobody can choose the cells after the results.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear")
 
-# Loss of a cell -> name of its case in tests/cases.py.
-CASES = {
-    "l1": "l1",
-    "mse": "mse",
-    "huber": "huber",
-    "bce_with_logits": "bce",
-    "gaussian_nll": "gaussian",
-    "bce": "bce-probabilities",
-    "soft_margin": "soft-margin",
-    "multilabel_soft_margin": "multilabel",
-    "hinge_embedding": "hinge",
-    "margin_ranking": "ranking",
-    "focal": "focal",
-    "smooth_l1": "smooth-l1",
-    "rmse": "mse",
-    "log_cosh": "log-cosh",
-    "quantile": "quantile",
-    "mape": "mape",
-    "smape": "smape",
-    "msle": "msle",
-    "poisson_nll": "poisson",
-    "kl_div": "kl",
-    "gamma_nll": "gamma",
-    "tweedie_nll": "tweedie",
-    "cross_entropy": "ce",
-    "multi_margin": "multi-margin",
-    "multilabel_margin": "multilabel-margin",
-}
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
 BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
 REGRESSION = ("smooth_l1", "rmse", "log_cosh", "quantile", "mape", "smape", "msle")
 COUNTS = ("poisson_nll", "kl_div", "gamma_nll", "tweedie_nll")
 TOKENS = ("token_log_probs", "logsumexp", "entropy", "topk_log_probs", "kl_div_logits")
 TOP_K = 10
+ONE_EXP = ("cross_entropy", "logsumexp", "token_log_probs", "poisson_nll", "gamma_nll")  # per element, and little else
 ONE_OPERAND = ("cross_entropy", "multi_margin", "multilabel_margin")
 THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
 SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
@@ -98,84 +67,10 @@ class Cell:
         return 2 if self.loss in THREE_OPERANDS else 1
 
     def operands(self) -> dict[str, Any]:
-        """Seeded operands of the cell's case, floating-point ones in the cell's dtype."""
-        if self.is_ctc:
-            return _ctc_operands(self)
-        if self.is_tokens:
-            return _token_operands(self)
-        if self.loss == "multilabel_margin":
-            return _label_lists(self)
-        return self.case.operands(self.shape, self.dtype)
+        """Seeded operands, floating-point ones in the cell's dtype."""
+        from . import operands
 
-    @property
-    def case(self) -> Any:
-        """The case of tests/cases.py."""
-        return _case(CASES[self.loss])
-
-    def torch_function(self) -> Any:
-        """The loss in PyTorch: its function, or what its users write; rmse has no case of its own."""
-        case = self.case
-        return sys.modules["case"].written_out("rmse_loss") if self.loss == "rmse" else case.torch_function()
-
-
-def _case(name: str) -> Any:
-    """A case by name from tests/cases.py, which is no package and not on sys.path."""
-    module = sys.modules.get("fastloss_cases")
-    if module is None:
-        path = Path(__file__).resolve().parents[1] / "tests" / "cases.py"
-        sys.path.append(str(path.parent))  # for the lists that it is made of
-        spec = importlib.util.spec_from_file_location("fastloss_cases", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look their module up by name
-        sys.path.append(str(path.parent))  # it imports its neighbours
-        spec.loader.exec_module(module)
-    return next(case for case in module.CASES if case.name == name)
-
-
-def _ctc_operands(cell: Cell) -> dict[str, Any]:
-    """Normal logits, or their log-softmax, and labels drawn evenly; every sample of full length."""
-    import numpy as np  # not before run.py has limited its threads
-
-    frames, samples, classes = cell.shape
-    rng = np.random.default_rng(cell.shape)
-    x = rng.standard_normal(cell.shape, np.float32)
-    if cell.loss == "ctc":
-        for frame in x:
-            frame -= np.log(np.exp(frame).sum(axis=-1, keepdims=True))
-    return {
-        "log_probs": x.astype(cell.dtype, copy=False),
-        "targets": rng.integers(1, classes, (samples, cell.labels)),
-        "input_lengths": np.full(samples, frames),
-        "target_lengths": np.full(samples, cell.labels),
-    }
-
-
-def _token_operands(cell: Cell) -> dict[str, Any]:
-    """Normal logits and labels drawn evenly; for a linear loss normal factors whose product has a variance of 1."""
-    import numpy as np
-
-    rng = np.random.default_rng(cell.shape)
-    draw = partial(rng.standard_normal, dtype=np.float32)
-    rows, classes = cell.shape[0], cell.shape[-1]
-    labels = {"target": rng.integers(0, classes, rows)}
-    if cell.group == "linear":
-        features = cell.shape[1]
-        matrix = draw((classes, features)) / np.float32(math.sqrt(features))
-        return {"input": draw((rows, features)), "linear_weight": matrix, **labels}
-    second = {"q_logits": draw(cell.shape)} if cell.loss == "kl_div_logits" else {}
-    return {"logits": draw(cell.shape), **second, **(labels if cell.loss == "token_log_probs" else {})}
-
-
-def _label_lists(cell: Cell) -> dict[str, Any]:
-    """Normal scores and lists of so many different positives, in the shape that PyTorch wants: -1 behind the end."""
-    import numpy as np
-
-    rng = np.random.default_rng(cell.shape)
-    x = rng.standard_normal(cell.shape).astype(cell.dtype)
-    target = np.full(cell.shape, -1)
-    target[:, : cell.labels] = np.argsort(rng.random(cell.shape), axis=1)[:, : cell.labels]
-    return {"input": x, "target": target}
+        return operands.of_cell(self)
 
 
 def _elementwise(size: str, group: str, dtype: str = "float32", losses: tuple[str, ...] = ELEMENTWISE) -> list[Cell]:
@@ -306,15 +201,31 @@ FLOORS = [
 ]
 
 
+QUICK = (  # a run over these ends within two minutes; classes alternate, in case time is up
+    "mse 100", "cross_entropy 1024x1000", "mse 16M", "ctc T50 N16 C20 L10", "bce_with_logits 1M",
+    "bce_with_logits 100", "mse 1M", "cross_entropy 100000x10", "ctc_logits T200 N32 C32 L40", "cross_entropy 32x10",
+    "mse 10k", "bce_with_logits 16M", "logsumexp 1024x1000", "bce_with_logits 10k", "mse 1M float64",
+)  # fmt: skip
+
+
+def quick() -> list[Cell]:
+    by_name = {cell.name: cell for cell in CELLS}
+    return [by_name[name] for name in QUICK]
+
+
 def select(words: list[str]) -> list[Cell]:
-    """Cells whose group, loss or name is, or whose name contains, one of the words; all of them for no word."""
-    if not words:
+    """Cells whose group, loss, dtype or name is, or whose name contains, one of the words; a whole name is that cell
+    alone; all of them for no word or "all"."""
+    if not words or "all" in words:
         return CELLS
+    names = {cell.name for cell in CELLS}
     for word in words:
-        if not any(_matches(cell, word) for cell in CELLS):
+        if not any(_matches(cell, word, names) for cell in CELLS):
             raise ValueError(f"no cell matches {word!r}; groups are {', '.join(GROUPS)}")
-    return [cell for cell in CELLS if any(_matches(cell, word) for word in words)]
+    return [cell for cell in CELLS if any(_matches(cell, word, names) for word in words)]
 
 
-def _matches(cell: Cell, word: str) -> bool:
+def _matches(cell: Cell, word: str, names: set[str]) -> bool:
+    if word in names:
+        return word == cell.name
     return word in (cell.group, cell.loss, cell.dtype) or word in cell.name

@@ -3,40 +3,26 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import math
-import os
 import resource
-import shutil
 import statistics
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 BURST_SECONDS = 0.002  # a contestant's calls per round last about this long together
 MAX_CALLS = 5000
 # OpenMP's threads spin for about 2 ms after a region; before another library is timed they must have gone to sleep.
 SETTLE_SECONDS = 0.004
-READ_REPEATS = 20
 RETRIES = 4
 RETRY_SECONDS = 0.03  # longer calls are interrupted anyway when others want the processors
 
-READ_SOURCE = r"""
-#include <stddef.h>
-#define STREAMS(body) \
-    _Pragma("omp parallel for num_threads(threads) reduction(+:s) schedule(static)") \
-    for (ptrdiff_t i = 0; i < n; i++) { body; }
-float read1(const float *a, ptrdiff_t n, int threads) { float s = 0; STREAMS(s += a[i]) return s; }
-float read2(const float *a, const float *b, ptrdiff_t n, int threads) {
-    float s = 0; STREAMS(s += a[i] + b[i]) return s; }
-float read3(const float *a, const float *b, const float *c, ptrdiff_t n, int threads) {
-    float s = 0; STREAMS(s += a[i] + b[i] + c[i]) return s; }
-"""
+
+def settle() -> None:
+    """Let the threads of whoever ran before go to sleep."""
+    time.sleep(SETTLE_SECONDS)
 
 
 def burst(call: Callable[[], Any], calls: int) -> float:
@@ -89,7 +75,7 @@ def measure(
             if k >= 3 and time.perf_counter() - started > budget:
                 break
             for key in list(contestants)[:: -1 if k % 2 else 1]:
-                time.sleep(SETTLE_SECONDS)
+                settle()
                 burst(contestants[key], 1 + calls[key] // 4)
                 seconds, interrupted = undisturbed(contestants[key], calls[key])
                 times[key].append(seconds)
@@ -97,6 +83,22 @@ def measure(
     finally:
         gc.enable()
     return times, disturbed
+
+
+def measure_cold(
+    contestants: dict[Any, Callable[[], Any]], evict: Callable[[], Any], rounds: int, budget: float
+) -> dict[Any, list[float]]:
+    """Seconds of single calls, each after `evict` has filled the caches with something else; interleaved as above."""
+    times: dict[Any, list[float]] = {key: [] for key in contestants}
+    started = time.perf_counter()
+    for k in range(rounds):
+        if k >= 3 and time.perf_counter() - started > budget:
+            break
+        for key in list(contestants)[:: -1 if k % 2 else 1]:
+            evict()
+            settle()
+            times[key].append(burst(contestants[key], 1))
+    return times
 
 
 def busy_cores(call: Callable[[], Any]) -> float:
@@ -115,39 +117,3 @@ def quartiles(values: list[float]) -> dict[str, float]:
     else:
         low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": middle, "low": low, "high": high, "best": min(values), "rounds": len(values)}
-
-
-class MemoryRead:
-    """A loop in C that reads the same arrays with the same threads: the limit that memory sets."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self.folder = tempfile.TemporaryDirectory(prefix="fastloss-bench-")
-        self.loaded: ctypes.CDLL | None = None
-        self.compiler = os.environ.get("CC", "").split()[:1] or [shutil.which("cc") or ""]
-        source, target = Path(self.folder.name) / "read.c", Path(self.folder.name) / "read.so"
-        source.write_text(READ_SOURCE)
-        flags = ["-O3", "-ffast-math", "-march=native", "-shared", "-fPIC"]
-        for openmp in (["-fopenmp"], []) if threads == 1 else (["-fopenmp"],):
-            command = [*self.compiler, *flags, *openmp, str(source), "-o", str(target)]
-            if self.compiler[0] and subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                self.loaded = ctypes.CDLL(str(target))
-                break
-
-    def call(self, arrays: list[Any]) -> Callable[[], Any] | None:
-        """A call that reads the arrays as streams side by side, or None where that cannot be done."""
-        if self.loaded is None:
-            return None
-        function = getattr(self.loaded, f"read{len(arrays)}")
-        function.restype = ctypes.c_float
-        pointers = [ctypes.c_void_p(a.ctypes.data) for a in arrays]
-        n, threads = ctypes.c_ssize_t(arrays[0].nbytes // 4), ctypes.c_int(self.threads)
-        return lambda: function(*pointers, n, threads)
-
-    def best(self, arrays: list[Any]) -> float | None:
-        """Seconds of the best of twenty reads."""
-        call = self.call(arrays)
-        if call is None:
-            return None
-        time.sleep(SETTLE_SECONDS)
-        return min(burst(call, 1) for _ in range(READ_REPEATS))
