@@ -14,7 +14,17 @@ static void column_max(real *restrict max, const real *restrict x, ptrdiff_t n) 
     for (ptrdiff_t r = 0; r < n; r++) max[r] = x[r] > max[r] ? x[r] : max[r];
 }
 
-/* The same, and the label of rows with a distribution: where their largest logit stands. */
+/* The same of four classes. */
+static void column_max_four(real *restrict max, const real (*restrict x)[MAX_ROWS], ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const real a = r_max(x[0][r], x[1][r]), b = r_max(x[2][r], x[3][r]), four = r_max(a, b);
+        max[r] = four > max[r] ? four : max[r];
+    }
+}
+
+/* The same of one class, and the label of rows with a distribution: where their largest logit stands. */
 static void column_label(real *restrict max, ireal *restrict label, const real *restrict x, ptrdiff_t c, ptrdiff_t n) {
     const ireal class = (ireal)c;
     n &= -(ptrdiff_t)FL_LANES;
@@ -59,32 +69,78 @@ static void column_drop_further(struct row_state *st, const real *restrict highe
         drop[r] += double_times(mass[r], (double)higher[r] - (double)max[r]);
 }
 
-/* Two classes at a time: c and c + 1; `others` is raised like r_exp_raised until the block is complete. If their
- * exponentials are to be kept, they take the logits' place. */
-FL_INLINE void column_sum_pair(struct row_state *st, real *restrict x0, real *restrict x1, ptrdiff_t c, ptrdiff_t n,
-                               int keep) {
-    const real *restrict max = st->max;
-    real *restrict target_logit = st->target_logit;
-    double *restrict others = st->others, *restrict carry = st->carry;
-    const ireal *restrict label = st->label;
-    const ireal class0 = (ireal)c, class1 = (ireal)c + 1;
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const real a = x0[r], b = x1[r], exp_a = r_exp_raised(a - max[r]), exp_b = r_exp_raised(b - max[r]);
-        const real e = r_where(label[r] != class0, exp_a, 0) + r_where(label[r] != class1, exp_b, 0);
-        add_carrying(&others[r], &carry[r], (double)e);
-        target_logit[r] = r_where(label[r] == class0, a, r_where(label[r] == class1, b, target_logit[r]));
-        if (keep) x0[r] = exp_a, x1[r] = exp_b;
+/* FL_LANES reals from x on are needed soon. */
+FL_INLINE void ask_for(const real *x) {
+    for (int l = 0; l < FL_LANES; l += LINE) __builtin_prefetch(x + l, 0, 2);
+}
+
+/* What the sums take of FL_LANES rows, from first to last class in registers. */
+struct column_lanes {
+    real max[FL_LANES], target_logit[FL_LANES];
+    double others[FL_LANES], carry[FL_LANES];
+    ireal label[FL_LANES];
+};
+
+/* exp(x - max), raised, of class c; 0 at the label, whose logit is kept instead. It takes x's place if it is kept. */
+FL_INLINE real column_term(struct column_lanes *t, int l, real *x, ptrdiff_t c, int keep) {
+    const int is_label = t->label[l] == (ireal)c;
+    const real logit = *x, e = r_exp_raised(r_where(is_label, -R_INFINITY, logit - t->max[l]));
+    t->target_logit[l] = r_where(is_label, logit, t->target_logit[l]);
+    if (keep) *x = e;
+    return e;
+}
+
+/* Sums over classes first... of x[classes][n], four, two or one at a time; `others` is raised like r_exp_raised until the
+ * block is complete. Meanwhile what follows the columns in memory comes into the cache: a processor foresees no runs that
+ * short. */
+FL_INLINE void column_sum_lanes(struct row_state *st, real (*restrict x)[MAX_ROWS], const real *const *ahead,
+                                ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n, int keep) {
+    for (ptrdiff_t r = 0; r < n; r += FL_LANES) {
+        struct column_lanes t;
+        ptrdiff_t c = 0;
+        for (int l = 0; l < FL_LANES; l++) {
+            t.max[l] = st->max[r + l], t.target_logit[l] = st->target_logit[r + l], t.label[l] = st->label[r + l];
+            t.others[l] = st->others[r + l], t.carry[l] = st->carry[r + l];
+        }
+        for (ptrdiff_t k = 0; k < classes; k++) ask_for(ahead[k] + r);
+        for (; c + 4 <= classes; c += 4) {
+            real *x0 = x[c] + r, *x1 = x[c + 1] + r, *x2 = x[c + 2] + r, *x3 = x[c + 3] + r;
+            const ptrdiff_t class = first + c;
+            FL_INDEPENDENT
+            for (int l = 0; l < FL_LANES; l++) {
+                const real e = column_term(&t, l, x0 + l, class, keep) + column_term(&t, l, x1 + l, class + 1, keep);
+                const real f = column_term(&t, l, x2 + l, class + 2, keep) + column_term(&t, l, x3 + l, class + 3, keep);
+                add_carrying(&t.others[l], &t.carry[l], (double)(e + f));
+            }
+        }
+        for (; c + 2 <= classes; c += 2) {
+            real *x0 = x[c] + r, *x1 = x[c + 1] + r;
+            const ptrdiff_t class = first + c;
+            FL_INDEPENDENT
+            for (int l = 0; l < FL_LANES; l++) {
+                const real e = column_term(&t, l, x0 + l, class, keep) + column_term(&t, l, x1 + l, class + 1, keep);
+                add_carrying(&t.others[l], &t.carry[l], (double)e);
+            }
+        }
+        for (; c < classes; c++) {
+            real *x0 = x[c] + r;
+            FL_INDEPENDENT
+            for (int l = 0; l < FL_LANES; l++)
+                add_carrying(&t.others[l], &t.carry[l], (double)column_term(&t, l, x0 + l, first + c, keep));
+        }
+        for (int l = 0; l < FL_LANES; l++) {
+            st->target_logit[r + l] = t.target_logit[l];
+            st->others[r + l] = t.others[l], st->carry[r + l] = t.carry[l];
+        }
     }
 }
 
-static void column_sum(struct row_state *st, const real *x0, const real *x1, ptrdiff_t c, ptrdiff_t n) {
-    column_sum_pair(st, (real *)x0, (real *)x1, c, n, 0);
+static void column_sum(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
+    column_sum_lanes(&s->state, s->in.columns, s->ahead, first, classes, n, 0);
 }
 
-static void column_sum_keep(struct row_state *st, real *x0, real *x1, ptrdiff_t c, ptrdiff_t n) {
-    column_sum_pair(st, x0, x1, c, n, 1);
+static void column_sum_keep(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
+    column_sum_lanes(&s->state, s->in.columns, s->ahead, first, classes, n, 1);
 }
 
 /* Mass of class c, of weight w, where t is the targets' probability of it. */
@@ -151,6 +207,14 @@ static void column_mass_gradient(const struct row_state *st, real *restrict g, c
     }
 }
 
+/* Where the n positions from start on stand if one stride leads through them all, else NULL. */
+static const char *one_run(const fl_operand *op, ptrdiff_t start, ptrdiff_t n) {
+    ptrdiff_t index[FL_MAX_DIMS];
+    const char *run;
+    fl_unravel(op, start, index);
+    return fl_next_run(op, index, n, &run) == n ? run : NULL;
+}
+
 static const real *load_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n, real *scratch) {
     return fl_load_at(&kernels, &job->logits, c * job->class_stride, start, n, scratch);
 }
@@ -182,27 +246,27 @@ static int keeps_columns(const fl_row_job *job) {
 }
 
 /* Load the classes from `first` on, and raise the largest logits by theirs. Columns are copied where they are read in
- * place: several pages apart, they would drive each other out of the caches. What follows them is asked for meanwhile:
- * a processor foresees no runs that short. */
+ * place: several pages apart, they would drive each other out of the caches. */
 static void raise_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
                          struct row_scratch *s) {
     struct row_state *st = &s->state;
     const ptrdiff_t lanes = whole_lanes(n);
+    const char *run = one_run(&job->logits, start, n);
+    const ptrdiff_t stride = job->logits.strides[job->logits.ndim - 1];
     real *higher = s->out;
     memcpy(higher, st->max, (size_t)lanes * sizeof(real));
     for (ptrdiff_t c = 0; c < classes; c++) {
         real *own = s->in.columns[c];
-        const real *x = load_column(job, first + c, start, n, own);
+        const real *x = run ? fl_load_run(&kernels, &job->logits, run + (first + c) * job->class_stride, stride, n, own)
+                            : load_column(job, first + c, start, n, own);
         s->column[c] = own;
-        if (x != own) {
-            memcpy(own, x, (size_t)lanes * sizeof(real));
-            for (ptrdiff_t r = 0; r < lanes; r += LINE) __builtin_prefetch(x + lanes + r, 0, 2);
-        }
-        if (job->target.data)
-            column_max(higher, own, lanes);
-        else
-            column_label(higher, st->label, own, first + c, lanes);
+        s->ahead[c] = x == own ? own : x + lanes;
+        if (x != own) memcpy(own, x, (size_t)lanes * sizeof(real));
+        if (!job->target.data) column_label(higher, st->label, own, first + c, lanes);
     }
+    ptrdiff_t c = job->target.data ? 0 : classes;
+    for (; c + 4 <= classes; c += 4) column_max_four(higher, (const real(*)[MAX_ROWS])s->in.columns + c, lanes);
+    for (; c < classes; c++) column_max(higher, s->in.columns[c], lanes);
     if (first) {
         if (!job->target.data) column_join(st, higher, lanes);
         column_rescale(st, higher, lanes);
@@ -220,13 +284,10 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
         raise_columns(job, first, classes, start, n, s);
-        tile_fill(s->out, -R_INFINITY, lanes); /* partner of an odd last class */
-        x[classes] = s->out;
-        for (ptrdiff_t c = 0; c < classes; c += 2)
-            if (keep)
-                column_sum_keep(st, s->in.columns[c], c + 1 < classes ? s->in.columns[c + 1] : s->out, first + c, lanes);
-            else
-                column_sum(st, x[c], x[c + 1], first + c, lanes);
+        if (keep)
+            column_sum_keep(s, first, classes, lanes);
+        else
+            column_sum(s, first, classes, lanes);
         for (ptrdiff_t c = 0; has_mass(job) && c < classes; c++)
             column_mass(st, x[c], load_shares(job, first + c, start, n, s->out), shares_of(job),
                         class_weight_of(job, first + c), first + c, lanes);
@@ -240,11 +301,12 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
 
 static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
     const ptrdiff_t lanes = whole_lanes(n);
+    const int loaded = job->classes <= COLUMN_CLASSES;
+    char *place = (char *)grad_column(job, 0, start, n);
     real *t = s->out + MAX_ROWS;
     for (ptrdiff_t c = 0; c < job->classes; c++) {
-        const int loaded = job->classes <= COLUMN_CLASSES;
         const real *x = loaded ? s->column[c] : load_column(job, c, start, n, s->in.columns[0]);
-        real *to = grad_column(job, c, start, n), *g = to ? to : s->out;
+        real *to = place ? (real *)(place + c * job->grad_class_stride) : NULL, *g = to ? to : s->out;
         if (has_mass(job))
             column_mass_gradient(&s->state, g, x, load_shares(job, c, start, n, t), shares_of(job),
                                  class_weight_of(job, c), c, lanes);

@@ -50,25 +50,45 @@ struct pass {
     int exceeded;
 };
 
-/* Some of max - x has a sign where an x exceeds max, and perhaps at NaN: cheaper to find than the largest x. */
-static struct pass tile_exp_sum(const real *restrict x, ptrdiff_t n, real max) {
-    ireal sign[FL_LANES] = {0};
-    double lane[FL_LANES] = {0};
-    ptrdiff_t i = 0;
-    for (; i + 4 * FL_LANES <= n; i += 4 * FL_LANES)
+/* exp(x - max), raised, of one class of a tile, or 0 where that is the label: `at` classes away. */
+FL_INLINE real other_term(real distance, int l, ireal at, int labelled) {
+    return r_exp_raised(labelled ? r_where((ireal)l == at, -R_INFINITY, -distance) : -distance);
+}
+
+/* Groups of x[n] onto lanes and signs; `label` is relative to x, and among its first group if it is left out. */
+FL_INLINE void add_exp_groups(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
+                              ireal label, int labelled) {
+    for (ptrdiff_t i = 0; i < n; i += FL_GROUP)
         for (int l = 0; l < FL_LANES; l++) {
             const real a = max - x[i + l], b = max - x[i + l + FL_LANES];
             const real c = max - x[i + l + 2 * FL_LANES], d = max - x[i + l + 3 * FL_LANES];
-            const real e = r_exp_raised(-a) + r_exp_raised(-b);
-            lane[l] += (double)(e + (r_exp_raised(-c) + r_exp_raised(-d)));
+            const real e = other_term(a, l, label, labelled) + other_term(b, l, label - FL_LANES, labelled);
+            const real f = other_term(c, l, label - 2 * FL_LANES, labelled) +
+                           other_term(d, l, label - 3 * FL_LANES, labelled);
+            lane[l] += (double)(e + f);
             sign[l] |= r_bits(a) | r_bits(b) | r_bits(c) | r_bits(d);
         }
-    for (; i < n; i += FL_LANES)
+}
+
+/* The sum leaves out x[label], unless that is -1. Some of max - x has a sign where an x exceeds max, and perhaps at NaN:
+ * cheaper to find than the largest x. */
+static struct pass tile_exp_sum(const real *restrict x, ptrdiff_t n, real max, ptrdiff_t label) {
+    const ptrdiff_t grouped = n - n % FL_GROUP, own = label >= 0 && label < grouped ? label - label % FL_GROUP : grouped;
+    ireal sign[FL_LANES] = {0};
+    double lane[FL_LANES] = {0};
+    add_exp_groups(lane, sign, x, own, max, -1, 0);
+    if (own < grouped) {
+        add_exp_groups(lane, sign, x + own, FL_GROUP, max, (ireal)(label - own), 1);
+        add_exp_groups(lane, sign, x + own + FL_GROUP, grouped - own - FL_GROUP, max, -1, 0);
+    }
+    for (ptrdiff_t i = grouped; i < n; i += FL_LANES) {
+        const ireal at = (ireal)(label - i);
         for (int l = 0; l < FL_LANES; l++) {
             const real a = max - x[i + l];
-            lane[l] += (double)r_exp_raised(-a);
+            lane[l] += (double)other_term(a, l, at, 1);
             sign[l] |= r_bits(a);
         }
+    }
     for (int l = 1; l < FL_LANES; l++) sign[0] |= sign[l];
     return (struct pass){fold_lanes(lane), sign[0] < 0};
 }
@@ -170,18 +190,9 @@ static void reduce_mass(const fl_row_job *job, const char *t, ptrdiff_t r, ptrdi
 }
 
 /* One pass over x[n], classes c... of row r, whose label, if it is among them, is left out of the sum. */
-static struct pass pass_others(ptrdiff_t r, ptrdiff_t c, ptrdiff_t n, const real *x, struct row_scratch *s) {
-    const struct row_state *st = &s->state;
-    const ptrdiff_t label = st->label[r] - c, lanes = whole_lanes(n);
-    if (label < 0 || label >= n) return tile_exp_sum(x, lanes, st->max[r]);
-    real *own = s->in.row;
-    if (x != own) memcpy(own, x, (size_t)lanes * sizeof(real));
-    const real at_label = own[label];
-    own[label] = -R_INFINITY;
-    struct pass found = tile_exp_sum(own, lanes, st->max[r]);
-    own[label] = at_label;
-    found.exceeded |= at_label > st->max[r];
-    return found;
+static struct pass pass_others(const struct row_state *st, ptrdiff_t r, ptrdiff_t c, ptrdiff_t n, const real *x) {
+    const ptrdiff_t label = st->label[r] - c;
+    return tile_exp_sum(x, whole_lanes(n), st->max[r], label >= 0 && label < n ? label : -1);
 }
 
 /* Fill the state of row r. The first tile of classes is read for its largest logit first; the others are summed with the
@@ -203,8 +214,8 @@ static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct r
             if (label >= 0 && label < n) kept[c + label] = 0;
             st->others[r] += tile_sum(kept + c, lanes) * (double)V_LOWER;
         } else {
-            struct pass found = pass_others(r, c, n, x, s);
-            if (found.exceeded && raise_to_tile(job, r, c, n, x, st)) found = pass_others(r, c, n, x, s);
+            struct pass found = pass_others(st, r, c, n, x);
+            if (found.exceeded && raise_to_tile(job, r, c, n, x, st)) found = pass_others(st, r, c, n, x);
             st->others[r] += found.sum * (double)V_LOWER;
         }
         const ptrdiff_t label = st->label[r] - c;

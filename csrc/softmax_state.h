@@ -50,7 +50,8 @@ struct row_scratch {
         real columns[COLUMN_CLASSES][MAX_ROWS];
     } in;
     real out[FL_TILE];
-    const real *column[COLUMN_CLASSES + 1]; /* of the tile that was loaded last */
+    const real *column[COLUMN_CLASSES]; /* of the tile that was loaded last */
+    const real *ahead[COLUMN_CLASSES];  /* what will follow its columns in memory */
 };
 _Static_assert(sizeof(struct row_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of rows");
 
@@ -66,31 +67,43 @@ static ptrdiff_t row_block(const fl_row_job *job) {
 
 /* ---- labels ---------------------------------------------------------------------------------------------------- */
 
+/* The given labels in our own form: -1 left out, -2 out of range; whether there is none such. */
+static int narrow_labels(ireal *restrict label, const int64_t *restrict given, ptrdiff_t n, ptrdiff_t classes,
+                         int64_t ignored, int every) {
+    const int64_t none = every ? -1 : ignored, is_none = every ? -2 : -1;
+    ireal bad = 0;
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const int64_t inside = (uint64_t)given[r] < (uint64_t)classes || fl_planted("label") ? given[r] : -2;
+        label[r] = (ireal)(given[r] == none ? is_none : inside);
+    }
+    for (ptrdiff_t r = 0; r < n; r++) bad |= (ireal)(label[r] == -2);
+    return !bad;
+}
+
+/* weight = 1 where there is a label, else 0; their number. */
+static ptrdiff_t weigh_labels(real *restrict weight, const ireal *restrict label, ptrdiff_t n) {
+    ireal counted = 0;
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const ireal counts = label[r] >= 0;
+        weight[r] = (real)counts;
+        counted += counts;
+    }
+    return (ptrdiff_t)counted;
+}
+
 /* state->label[n] and ->weight[n] of positions start...; each label is read once, compared, and only then used. */
 static void load_labels(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, fl_partial *out) {
     struct row_state *st = &s->state;
     const real *class_weight = job->class_weight;
     fl_load_labels(&job->target, start, n, s->in.labels);
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const int64_t label = s->in.labels[r];
-        const int inside = (uint64_t)label < (uint64_t)job->classes || fl_planted("label");
-        const int ignored = label == job->ignore_index && !job->every_label;
-        st->label[r] = inside && !ignored ? (ireal)label : ignored ? -1 : -2;
-    }
+    const int fine = narrow_labels(st->label, s->in.labels, n, job->classes, job->ignore_index, job->every_label);
     if (job->mask.data) {
         const real *mask = fl_load(&kernels, &job->mask, start, n, s->in.mask);
         for (ptrdiff_t r = 0; r < n; r++) st->label[r] = mask[r] == 0 ? -1 : st->label[r];
     }
-    int bad = 0;
-    for (ptrdiff_t r = 0; r < n; r++) bad |= st->label[r] == -2;
-    for (ptrdiff_t r = 0; bad && r < n; r++)
+    for (ptrdiff_t r = 0; !fine && r < n; r++)
         if (st->label[r] == -2 && out->bad < 0) out->bad = start + r, out->bad_operand = 1;
-    ptrdiff_t counted = 0;
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const int counts = st->label[r] >= 0;
-        st->weight[r] = (real)counts;
-        counted += counts;
-    }
+    const ptrdiff_t counted = weigh_labels(st->weight, st->label, n);
     if (!class_weight) out->weight += (double)counted;
     for (ptrdiff_t r = 0; class_weight && r < n; r++) {
         if (st->label[r] >= 0) st->weight[r] = class_weight[st->label[r]];
