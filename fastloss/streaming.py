@@ -79,10 +79,12 @@ def evaluate(
     Notes
     -----
     Chunks run along axis 0 of the unreduced loss: axis 0 of the operands that have one entry per sample (axis 1 of
-    `ctc_loss`'s `log_probs`; a row of a table holds one sample's frames). Any chunking gives the value of one call to
-    within 1e-13; the kernels of elementwise losses add float32 numbers in pairs first, so that with a `chunk_size` of
-    one's own, or in ragged batches, these agree to about 1e-8. A loss whose samples depend on each other is one call on
-    all of the data.
+    `ctc_loss`'s `log_probs`; a row of a table holds one sample's frames). Of arrays and maps several chunks, at most 4,
+    are evaluated at once, each on its share of the threads, and added in order.
+
+    Any chunking gives the value of one call to within 1e-13; the kernels of elementwise losses add float32 numbers in
+    pairs first, so that with a `chunk_size` of one's own, or in ragged batches, these agree to about 1e-8. A loss whose
+    samples depend on each other is one call on all of the data.
 
     Examples
     --------
