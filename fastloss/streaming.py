@@ -216,7 +216,7 @@ class Evaluation:
         wanted = self.per_sample or self.on_samples is not None
         total = evaluate_by_dask(arguments, self.function, wanted, self.progress)
         if self.on_samples is not None:
-            self.on_samples(total.latest())
+            self.on_samples(np.concatenate([np.empty(0), *total.pieces()]))
         if self.total is not None:
             self.total.merge(total)
             return self.total
@@ -270,7 +270,7 @@ class Evaluation:
         start, end = span or (0, max(samples, 1))
         bounds = [(first, min(samples, end, first + step)) for first in range(start, end, step)]
         try:
-            arrays = {k: c.array for k, c in columns.items() if isinstance(c, ArrayColumn)}
+            arrays = {k: c.array for k, c in columns.items() if isinstance(c, ArrayColumn) and c.apart}
             if len(arrays) == len(columns) and self.threads(len(bounds)) > 1:
                 self.at_once(total, arrays, axes, bounds, samples, sample_bytes)
                 return total
