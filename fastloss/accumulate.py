@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,8 +98,12 @@ class Accumulator:
     def update(self, *operands: Any, **call: Any) -> None:
         """Add a part of the data: the loss's operands, and per-part keywords such as `mask`. After an error nothing is
         added."""
-        arguments = {**self.options, **call}
         self._refuse_parts(self._updated)
+        self.add(self.part_of(*operands, **call))
+
+    def part_of(self, *operands: Any, **call: Any) -> Part:
+        """What `add` adds: in threads of their own, several at a time."""
+        arguments = {**self.options, **call}
         if self._root:
             arguments.pop("eps", None)
         wanted = (Unfinished if self._samples is None else UnfinishedWithValues)(self.reduction)
@@ -107,10 +111,15 @@ class Accumulator:
         values, bound = sums.values, self._bound(operands, arguments)
         if self._root:
             sums, exponent = self._without_overflow(sums, bound)
-        if self._samples is not None:
-            self._samples.append(*self._sample_losses(np.asarray(values), bound))
-        self._plus(Compensated(sums.total), exponent)
-        self._denominator = self._denominator.plus(sums.denominator)
+        samples = None if self._samples is None else self._sample_losses(np.asarray(values), bound)
+        return Part(sums.total, sums.denominator, exponent, samples)
+
+    def add(self, part: Part) -> None:
+        """A part of the data, behind what there is."""
+        if self._samples is not None and part.samples is not None:
+            self._samples.append(*part.samples)
+        self._plus(Compensated(part.total), part.exponent)
+        self._denominator = self._denominator.plus(part.denominator)
         self._updated = True
 
     def _bound(self, operands: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -267,6 +276,15 @@ class Accumulator:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._find(state["function"])
+
+
+class Part(NamedTuple):
+    """Sums of one part of the data, and the losses of its samples with whether anything in them counts."""
+
+    total: float
+    denominator: float
+    exponent: int
+    samples: tuple[Array, Array] | None
 
 
 class Compensated:

@@ -47,6 +47,11 @@ class ArrayColumn:
                 self._advise(POPULATE_READ, *byte_bounds(part))
         return self._part(first, last)
 
+    @property
+    def apart(self) -> bool:
+        """Whether letting go of one part leaves the others where they are."""
+        return self.mapped is None or (self.axis == 0 and self.array.flags.c_contiguous)
+
     def _let_go(self) -> None:
         if self.read_last is not None:
             self._advise(mmap.MADV_DONTNEED, *byte_bounds(self._part(*self.read_last)))

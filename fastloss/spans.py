@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,45 +126,56 @@ def ranges_of_groups(rows: list[int]) -> Iterator[Span]:
         yield first, len(rows)
 
 
-def evaluate_spans(run: Evaluation, arguments: Mapping[str, Any], workers: int) -> Accumulator:
-    """Add what is given by name, by Dask, with so many threads at work in all."""
+def evaluate_spans(run: Evaluation, parts: Sequence[Mapping[str, Any]], workers: int) -> Iterator[int]:
+    """Add the data of several files, given by name, by Dask with so many threads at work in all: tasks of several files
+    are under way at once. Yields the file's number before what a task made of it is added, or its error raised."""
     import dask
 
-    arguments = {k: v for k, v in arguments.items() if v is not None}
-    options = {k: v for k, v in arguments.items() if not isinstance(v, Field) and not is_array_like(v)}
-    total = run.begin(options)
-    packed = pickle.dumps({k: described(v) for k, v in arguments.items()})
     task = dask.delayed(evaluated_span, pure=False)
-    spans = spans_of(arguments, run.function)
-    done, most = 0, max(LEAST_TASKS, 2 * workers)
-    for start in range(0, len(spans), most):
-        some = spans[start : start + most]
-        parts = list(dask.compute(*(task(run.function.__name__, packed, span, total.per_sample) for span in some)))
-        parts.reverse()
-        while parts:  # each one goes when it is added
-            total.merge(parts.pop())
-            if run.on_samples is not None:
-                run.on_samples(total.latest())
-        done += len(some)
-        if run.progress is not None:
-            run.progress(done, len(spans), 0)
-    return total
+    parts = [{k: v for k, v in arguments.items() if v is not None} for arguments in parts]
+    spans = [spans_of(arguments, run.function) for arguments in parts]
+    jobs = [(k, i, span) for k, those in enumerate(spans) for i, span in enumerate(those)]
+    most = max(LEAST_TASKS, 2 * workers)
+    total = run.total
+    for start in range(0, len(jobs), most):
+        some = jobs[start : start + most]
+        packed = {k: pickle.dumps({a: described(v) for a, v in parts[k].items()}) for k, _, _ in some}
+        samples = run.per_sample or run.on_samples is not None
+        name = run.function.__name__
+        found = list(dask.compute(*(task(name, packed[k], span, samples) for k, _, span in some)))[::-1]
+        for k, i, _ in some:
+            yield k
+            one = found.pop()  # each one goes when it is added
+            if isinstance(one, Exception):
+                raise one
+            if i == 0 or total is None:
+                options = {a: v for a, v in parts[k].items() if not isinstance(v, Field) and not is_array_like(v)}
+                total = run.begin(options)
+            total.merge(one)
+            run.added(total, i + 1, len(spans[k]), 0)
 
 
-def evaluated_span(function: str, packed: bytes, span: Span, per_sample: bool) -> Accumulator:
-    """A task, on one thread, since there are as many tasks as cores."""
+def evaluated_span(function: str, packed: bytes, span: Span, per_sample: bool) -> Accumulator | Exception:
+    """A task, on one thread, since there are as many tasks as cores. What is wrong with the data comes back as what it
+    is, so that it is the first one that is told."""
     import fastloss as fl
 
-    tables: dict[str, Table] = {}
-    found = pickle.loads(packed)
-    arguments = {k: v.open(tables) if isinstance(v, (MapOf, MemberOf, FieldOf)) else v for k, v in found.items()}
-    run = Evaluation(getattr(fl, function), per_sample)
-    with num_threads(1):
-        if span is None:
-            return run.named(arguments)
-        if tables:
-            options = {k: v for k, v in arguments.items() if not isinstance(v, Field) and not is_array_like(v)}
-            run.rows(arguments, run.begin(options), span)
-            assert run.total is not None
-            return run.total
+    try:
+        tables: dict[str, Table] = {}
+        found = pickle.loads(packed)
+        arguments = {k: v.open(tables) if isinstance(v, (MapOf, MemberOf, FieldOf)) else v for k, v in found.items()}
+        with num_threads(1):
+            return span_of(Evaluation(getattr(fl, function), per_sample), arguments, span, bool(tables))
+    except (ValueError, TypeError, LookupError, ArithmeticError, OSError) as error:
+        return error
+
+
+def span_of(run: Evaluation, arguments: Mapping[str, Any], span: Span, rows: bool) -> Accumulator:
+    """All of the data, groups of a table's rows, or samples of arrays."""
+    if span is None:
+        return run.named(arguments)
+    if not rows:
         return run.chunks(arguments, span)
+    total = run.begin({k: v for k, v in arguments.items() if not isinstance(v, Field) and not is_array_like(v)})
+    run.rows(arguments, total, span)
+    return total

@@ -4,23 +4,27 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ._ahead import in_order
 from ._arrays import Array, as_array
 from ._call import integer
-from .accumulate import WHOLE_BATCH, Accumulator, find_loss
+from ._threads import get_num_threads, num_threads
+from .accumulate import WHOLE_BATCH, Accumulator, Part, find_loss
 from .arrow import Field, Table, check_lengths, is_table, table_of, whole_columns
 from .axes import ANY_NUMBER, CHUNK_SAMPLES, OWN_AXES, default_step, row_axes, sample_axes, whole_positions
-from .columns import Member, column_of, is_array_like
+from .columns import ArrayColumn, Member, column_of, is_array_like
 from .sources import arguments_in, open_source, paths_of
 from .tree import dask_arrays, evaluate_by_dask
 
 __all__ = ["evaluate"]
 
+AT_ONCE = 4  # chunks, at most: each takes some MB
 Progress = Callable[[int, int, int], None]  # samples done, samples in all, bytes done
 OnSamples = Callable[[Array], None]  # (samples of the chunk,) losses
 
@@ -75,10 +79,12 @@ def evaluate(
     Notes
     -----
     Chunks run along axis 0 of the unreduced loss: axis 0 of the operands that have one entry per sample (axis 1 of
-    `ctc_loss`'s `log_probs`; a row of a table holds one sample's frames). Any chunking gives the value of one call to
-    within 1e-13; the kernels of elementwise losses add float32 numbers in pairs first, so that with a `chunk_size` of
-    one's own, or in ragged batches, these agree to about 1e-8. A loss whose samples depend on each other is one call on
-    all of the data.
+    `ctc_loss`'s `log_probs`; a row of a table holds one sample's frames). Of arrays and maps several chunks, at most 4,
+    are evaluated at once, each on its share of the threads, and added in order.
+
+    Any chunking gives the value of one call to within 1e-13; the kernels of elementwise losses add float32 numbers in
+    pairs first, so that with a `chunk_size` of one's own, or in ragged batches, these agree to about 1e-8. A loss whose
+    samples depend on each other is one call on all of the data.
 
     Examples
     --------
@@ -210,7 +216,7 @@ class Evaluation:
         wanted = self.per_sample or self.on_samples is not None
         total = evaluate_by_dask(arguments, self.function, wanted, self.progress)
         if self.on_samples is not None:
-            self.on_samples(total.latest())
+            self.on_samples(np.concatenate([np.empty(0), *total.pieces()]))
         if self.total is not None:
             self.total.merge(total)
             return self.total
@@ -262,9 +268,13 @@ class Evaluation:
         step = self.chunk_size or default_step(sample_bytes, shapes.get(next(iter(shapes), ""), ()), most)
         step = step if axes else max(samples, 1)
         start, end = span or (0, max(samples, 1))
+        bounds = [(first, min(samples, end, first + step)) for first in range(start, end, step)]
         try:
-            for first in range(start, end, step):
-                last = min(samples, end, first + step)
+            arrays = {k: c.array for k, c in columns.items() if isinstance(c, ArrayColumn) and c.apart}
+            if len(arrays) == len(columns) and self.threads(len(bounds)) > 1:
+                self.at_once(total, arrays, axes, bounds, samples, sample_bytes)
+                return total
+            for first, last in bounds:
                 with whole_positions(axes, first):
                     total.update(**{name: column.read(first, last) for name, column in columns.items()})
                 self.added(total, last, samples, int(last * sample_bytes))
@@ -272,6 +282,32 @@ class Evaluation:
             for column in columns.values():
                 column.close()
         return total
+
+    def threads(self, chunks: int) -> int:
+        """In which chunks are evaluated at once. A loss on a matrix product is not: the product has threads."""
+        product = "linear_weight" in inspect.signature(self.function).parameters
+        return 1 if product or chunks < 2 else min(get_num_threads(), AT_ONCE, chunks)
+
+    def at_once(
+        self, total: Accumulator, arrays: Mapping[str, Array], axes: dict[str, int], bounds: list[tuple[int, int]],
+        samples: int, sample_bytes: float,
+    ) -> None:  # fmt: skip
+        """Chunks of arrays and maps, each on a thread, so that none waits for another; added in order: same bits."""
+        workers = self.threads(len(bounds))
+        each = max(1, get_num_threads() // workers)
+
+        def part_of(bound: tuple[int, int]) -> Part:
+            columns = {k: ArrayColumn(a, axes[k]) for k, a in arrays.items()}
+            try:
+                with num_threads(each), whole_positions(axes, bound[0]):
+                    return total.part_of(**{k: c.read(*bound) for k, c in columns.items()})
+            finally:
+                for column in columns.values():
+                    column.close()
+
+        for (_, last), part in zip(bounds, in_order(part_of, bounds, workers), strict=True):
+            total.add(part)
+            self.added(total, last, samples, int(last * sample_bytes))
 
 
 def whole_of(value: Any) -> Any:

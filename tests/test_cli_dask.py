@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -135,6 +136,24 @@ def test_arrays_beside_a_table_and_other_layouts(arrays, tasks, tmp_path, capsys
     assert found["value"] == pytest.approx(fl.cross_entropy(arrays["input"], arrays["target"]), rel=1e-12)
 
 
+def test_files_that_are_one_task_each_run_at_once(arrays, tmp_path, capsys, monkeypatch):
+    """Two of them meet: neither goes on before the other has begun."""
+    together = threading.Barrier(2, timeout=60)
+    evaluated = spans.evaluated_span
+
+    def meeting(*given):
+        together.wait()
+        return evaluated(*given)
+
+    monkeypatch.setattr(spans, "evaluated_span", meeting)
+    for k in range(4):
+        write(tmp_path / f"{k}packed.npz", {a: v[1000 * k : 1000 * k + 1000] for a, v in arrays.items()})
+    with dask.config.set(num_workers=2):
+        found, _ = run(capsys, tmp_path / "*packed.npz", "--dask", "local")
+    expected = fl.cross_entropy(arrays["input"][:4000], arrays["target"][:4000])
+    assert found["value"] == pytest.approx(expected, rel=1e-12) and found["n"] == 3999
+
+
 def test_refusals(arrays, tmp_path, capsys):
     arrays["target"][4321] = 9
     for name in ("a.npz", "a.parquet"):
@@ -142,6 +161,11 @@ def test_refusals(arrays, tmp_path, capsys):
         assert cli.main(["eval", "cross_entropy", str(tmp_path / name), "--dask", "local"]) == 2
         err = capsys.readouterr().err
         assert "target[4321] = 9 is out of range" in err and err.count("\n") == 1
+    assert (
+        cli.main(["eval", "cross_entropy", *(str(tmp_path / f"a.{x}") for x in ("parquet", "npz")), "--dask=local"])
+        == 2
+    )
+    assert "a.parquet: cross_entropy: target[4321] = 9 is out of range" in capsys.readouterr().err
 
 
 def test_empty_data(tmp_path, capsys, arrays):

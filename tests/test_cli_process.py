@@ -29,7 +29,7 @@ def test_interrupt_and_memory(monkeypatch, run):
     monkeypatch.setattr(cli, "load_inputs", raising(KeyboardInterrupt()))
     assert run("eval", "mse_loss", DIABETES) == (130, "", "")
     monkeypatch.undo()
-    monkeypatch.setattr(summary, "evaluate_part", raising(MemoryError()))
+    monkeypatch.setattr(summary, "steps", raising(MemoryError()))
     assert run("eval", "mse_loss", DIABETES) == (2, "", "fastloss: mse_loss: MemoryError\n")
 
 

@@ -13,7 +13,7 @@ RECIPES = re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?```python\n(.*?)```", TEXT, 
 
 
 def test_all_are_found():
-    assert len(RECIPES) == TEXT.count("```python") == 5
+    assert len(RECIPES) == TEXT.count("```python") == 6
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import zipfile
 
 import numpy as np
@@ -105,6 +106,57 @@ def test_shapes_that_do_not_fit_are_reported_whole():
             fl.evaluate(fl.mse_loss, input=np.zeros(3), target=np.zeros(4), chunk_size=chunk_size)
         with pytest.raises(ValueError, match=r"target has shape \(4,\), expected \(3,\)"):
             fl.evaluate(fl.cross_entropy, input=np.zeros((3, 2)), target=np.zeros(4, int), chunk_size=chunk_size)
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_threads_change_no_bit(per_sample, rng, tmp_path):
+    """Chunks at once, in memory and mapped: the same sums, samples, progress and first error, in the data's order."""
+    x, y = rng.normal(size=(5000, 7)).astype(np.float32), rng.integers(0, 7, 5000)
+    np.save(tmp_path / "x.npy", x)
+    found = []
+    for threads in (1, 2, 3, 16):
+        for given in (x, np.load(tmp_path / "x.npy", mmap_mode="r")):
+            calls = []
+            with fl.num_threads(threads):
+                total = fl.evaluate(
+                    "cross_entropy", input=given, target=y, per_sample=per_sample, chunk_size=90,
+                    progress=lambda *a, to=calls: to.append(a),
+                )  # fmt: skip
+            losses = total.losses().tobytes() if per_sample else b""
+            found.append((total.compute().tobytes(), losses, calls))
+            bad = y.copy()
+            bad[[1234, 2345]] = 7
+            with fl.num_threads(threads), pytest.raises(ValueError, match=r"^target\[1234\] = 7 is out of range"):
+                fl.evaluate("cross_entropy", input=given, target=bad, chunk_size=90)
+    assert all(one == found[0] for one in found) and len(found[0][2]) == 56
+
+
+def test_chunks_at_once_know_their_context(rng, monkeypatch):
+    """The backend, and threads for all of them together."""
+    seen, part_of = [], fl.Accumulator.part_of
+
+    def watched(self, *operands, **call):
+        seen.append((threading.get_ident(), fl.get_num_threads(), fl.get_backend()))
+        return part_of(self, *operands, **call)
+
+    monkeypatch.setattr(fl.Accumulator, "part_of", watched)
+    x = rng.normal(size=(400, 3))
+    for threads, each in ((1, 1), (2, 1), (8, 2)):
+        seen.clear()
+        with fl.backend("reference"), fl.num_threads(threads):
+            fl.evaluate("mse_loss", input=x, target=0.0, chunk_size=50)
+        assert {one[1:] for one in seen} == {(each, "reference")} and len(seen) == 8
+        assert (threading.get_ident() in {one[0] for one in seen}) is (threads == 1)
+
+
+def test_an_interrupt_ends_chunks_at_once(rng):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    x, before = rng.normal(size=4000), set(threading.enumerate())
+    with fl.num_threads(2), pytest.raises(KeyboardInterrupt):
+        fl.evaluate("mse_loss", input=x, target=0.0, chunk_size=2, progress=interrupted)
+    assert set(threading.enumerate()) <= before
 
 
 def test_progress_and_empty_data():

@@ -53,6 +53,10 @@ def test_ragged_chunks_are_one_call(arrays, scheduler):
     with dask.config.set(scheduler=scheduler):
         found = fl.evaluate("cross_entropy", **chunked(arrays), per_sample=True, progress=lambda *a: seen.append(a))
         weighted = fl.evaluate("cross_entropy", **chunked(arrays), weight=da.from_array(weight, 2))
+        got = []
+        fl.evaluate("cross_entropy", **chunked(arrays), on_samples=got.append)
+    assert len(got) == 1
+    np.testing.assert_array_equal(got[0], losses)
     assert found.compute() == pytest.approx(losses.mean(), rel=1e-12)
     np.testing.assert_array_equal(found.losses(), losses)
     assert sorted(seen) == seen and seen[-1][:2] == (N, N) and len(seen) == len(RAGGED)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,49 +26,53 @@ def evaluate(
     keep: bool = True,
 ) -> Accumulator:  # fmt: skip
     """All parts, chunk by chunk, as one data set; `keep`: the losses of its samples, which go to `on_samples` too."""
-    run = Evaluation(loss.function, keep)
-    samples_before = bytes_before = 0
-    bytes_in_all = whole_size(inputs.parts)
-    for part in inputs.parts:
+    parts, run, k, samples = inputs.parts, Evaluation(loss.function, keep), 0, 0
+    sizes, read = [whole_size([part]) for part in parts], [0] * len(parts)
+    in_all = whole_size(parts)
+    for part in parts:
         part.samples = 0
-        bytes_done, size_of_part = 0, whole_size([part])
 
-        def taken(losses: np.ndarray, part: Part = part) -> None:
-            part.samples += len(losses)
-            if on_samples is not None:
-                on_samples(losses)
+    def taken(losses: np.ndarray) -> None:
+        nonlocal samples
+        parts[k].samples, samples = parts[k].samples + len(losses), samples + len(losses)
+        if on_samples is not None:
+            on_samples(losses)
 
-        def progress(
-            done: int, of: int, size: int, before: int = samples_before, part: Part = part,
-            size_of_part: int = size_of_part, bytes_before: int = bytes_before,
-        ) -> None:  # fmt: skip
-            nonlocal bytes_done
-            bytes_done = size or size_of_part * done // max(1, of)  # Dask counts tasks
-            show(title or loss.name, before + part.samples, bytes_before + bytes_done, bytes_in_all)
+    def progress(done: int, of: int, size: int) -> None:
+        read[k] = size or sizes[k] * done // max(1, of)  # Dask counts tasks
+        show(title or loss.name, samples, sum(read), in_all)
 
-        run.on_samples, run.progress = taken, progress
-        where = f"{part.path}: " if len(inputs.parts) > 1 else ""
-        try:
-            evaluate_part(run, part, inputs.reduction)
-        except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, OSError) as error:
-            raise Refusal(f"{where}{loss.name}: {reason(error)}") from None
+    run.on_samples, run.progress = taken, progress
+    try:
+        for k in steps(run, inputs):  # noqa: B007 (the functions above have it)
+            pass
+    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, OSError) as error:
+        raise Refusal(f"{where(inputs, parts[k])}{loss.name}: {reason(error)}") from None
+    for part in parts:
         if part.text is not None and len(part.text) != part.samples:
             words = f"{len(part.text)} texts for {part.samples} samples; the samples have no text"
-            inputs.notes.append(f"note: {where}{words}")
+            inputs.notes.append(f"note: {where(inputs, part)}{words}")
             part.text = None
-        samples_before += part.samples
-        bytes_before += size_of_part or bytes_done
     assert run.total is not None  # there is one part at least
     return run.total
 
 
-def evaluate_part(run: Evaluation, part: Part, reduction: str) -> None:
-    """By Dask, or here."""
-    arguments = {**part.arguments, "reduction": reduction}
-    if part.workers:
-        evaluate_spans(run, arguments, part.workers)
-    else:
-        run.named(arguments)
+def where(inputs: Inputs, part: Part) -> str:
+    return f"{part.path}: " if len(inputs.parts) > 1 else ""
+
+
+def steps(run: Evaluation, inputs: Inputs) -> Iterator[int]:
+    """Evaluate the parts, by Dask or here; yields the number of the one that is worked on next."""
+    every = [{**part.arguments, "reduction": inputs.reduction} for part in inputs.parts]
+    for workers, group in itertools.groupby(range(len(every)), lambda k: inputs.parts[k].workers):
+        these = list(group)
+        if workers:
+            for k in evaluate_spans(run, [every[k] for k in these], workers):
+                yield these[k]
+            continue
+        for k in these:
+            yield k
+            run.named(every[k])
 
 
 def whole_size(parts: Iterable[Part]) -> int:
