@@ -26,7 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 MODES = ("forward", "gradient", "grad_out")
-SAME = (0.97, 1.03)  # medians between these, or spreads that hold 1, are no difference
+SAME = (0.95, 1.05)  # two processes of equal code lie up to 3 % apart, by where their memory lies
 
 
 def harness() -> ModuleType:

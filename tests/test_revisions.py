@@ -50,7 +50,7 @@ def test_a_difference_is_one_beyond_the_spread(compare):
     assert verdict({"median": 0.9, "low": 0.85, "high": 0.95}) == "**slower**"
     assert verdict({"median": 0.9, "low": 0.85, "high": 1.01}) == ""
     assert verdict({"median": 1.2, "low": 1.1, "high": 1.3}) == "faster"
-    assert verdict({"median": 1.01, "low": 1.005, "high": 1.02}) == ""
+    assert verdict({"median": 1.03, "low": 1.02, "high": 1.04}) == ""
 
 
 def test_this_tree_and_a_revision_are_unpacked(compare, tmp_path):
