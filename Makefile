@@ -16,7 +16,7 @@ lint:
 build: ## in place; compiles only what changed
 	$(PYTHON) setup.py --quiet build_ext --inplace
 
-SLOW = $(patsubst %,tests/test_%.py,accuracy ctc_accuracy guard_pages reference vecmath ctc_memory ctc_errors)
+SLOW = $(patsubst %,tests/test_%.py,accuracy ctc_accuracy guard_pages reference vecmath ctc_memory ctc_errors benchmarks)
 quick: ## all but the slow tests
 	$(PYTHON) -m pytest -q -n auto $(filter-out $(SLOW),$(wildcard tests/test_*.py))
 

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NoReturn
 
@@ -30,7 +29,7 @@ def _is_command() -> bool:
     words = getattr(sys, "argv", None) or [""]
     if words[0] == "-m":
         return sys.orig_argv[-len(words)].removeprefix("-m") == "fastloss"
-    return Path(words[0]).name == "fastloss"
+    return os.path.basename(words[0]) == "fastloss"
 
 
 def _refuse(error: Exception) -> NoReturn:

@@ -108,6 +108,8 @@ def test_peers_agree_on_the_smallest_cells(peer):
         for cell in smallest():
             drawn = cell.operands()
             calls = ours.calls(cell, drawn)
+            for call in calls.values():
+                call()
             for mode, call in theirs.calls(cell, drawn).items():
                 expected = ours.compared(cell, drawn, peer, mode, calls[mode])
                 peers.check_agreement(f"{peer} ({mode})", cell, call(), expected())

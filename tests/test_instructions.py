@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +62,10 @@ def test_without_valgrind_a_line_says_so(tool, monkeypatch, capsys):
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/" + name)
     assert tool["main"]() is None
     assert "LEFT OUT: instruction counts: no record of gcc 0.0.0" in capsys.readouterr().out
+
+
+def test_import_time_is_printed():
+    done = subprocess.run(
+        [sys.executable, str(TOOLS / "import_time.py"), "1"], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"import fastloss: \d+ ms; numpy alone \d+ ms: .* times, goal at most 1.3.*\n", done.stdout)

@@ -22,7 +22,7 @@ ONE_EXP = ("cross_entropy", "logsumexp", "token_log_probs", "poisson_nll", "gamm
 ONE_OPERAND = ("cross_entropy", "multi_margin", "multilabel_margin")
 THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
 SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
-SIZES = {"100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
+SIZES = {"1": 1, "100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 
 
 @dataclass(frozen=True)
@@ -122,23 +122,37 @@ MARGINS = [
     Cell("multilabel_margin 1024x1000", "multilabel_margin", (1024, 1000), "float32", "in-cache", labels=20),
 ]
 
+DTYPES = [  # dumps of half precision, and what is computed in double
+    *_elementwise("100", "small", "float16", ("mse", "bce_with_logits")),
+    *_elementwise("100", "small", "float64", ("mse", "bce_with_logits")),
+    *_elementwise("1M", "in-cache", "float16", ("mse", "bce_with_logits")),
+    _rows((1024, 1000), "in-cache", "float16"),
+    *_elementwise("16M", "beyond-cache", "float16", ("mse", "bce_with_logits")),
+    *_elementwise("16M", "beyond-cache", "float64", ("mse", "bce_with_logits")),
+    _rows((512, 50257), "beyond-cache", "float16"),
+]
+
 CELLS = [
+    *_elementwise("1", "small"),
     *_elementwise("100", "small"),
     _rows((32, 10), "small"),
     *_elementwise("10k", "in-cache"),
     *_elementwise("1M", "in-cache"),
     _rows((1024, 1000), "in-cache"),
+    _rows((1024, 128), "in-cache"),
     *_elementwise("1M", "in-cache", "float64", ("mse", "bce_with_logits")),
     _rows((1024, 1000), "in-cache", "float64"),
     *_elementwise("16M", "beyond-cache"),
     _rows((512, 50257), "beyond-cache"),
     _rows((100_000, 10), "beyond-cache"),
     _rows((8, 21, 128, 128), "beyond-cache"),
+    _rows((65536, 128), "beyond-cache"),
     *_binary(),
     *(cell for size, group in SIZE_GROUPS.items() for cell in _elementwise(size, group, losses=REGRESSION + COUNTS)),
     *CTC,
     *TOKEN_CELLS,
     *MARGINS,
+    *DTYPES,
 ]
 
 
@@ -204,7 +218,7 @@ FLOORS = [
 QUICK = (  # a run over these ends within two minutes; classes alternate, in case time is up
     "mse 100", "cross_entropy 1024x1000", "mse 16M", "ctc T50 N16 C20 L10", "bce_with_logits 1M",
     "bce_with_logits 100", "mse 1M", "cross_entropy 100000x10", "ctc_logits T200 N32 C32 L40", "cross_entropy 32x10",
-    "mse 10k", "bce_with_logits 16M", "logsumexp 1024x1000", "bce_with_logits 10k", "mse 1M float64",
+    "mse 10k", "bce_with_logits 16M", "logsumexp 1024x1000", "bce_with_logits 10k", "mse 1M float64", "mse 1M float16",
 )  # fmt: skip
 
 

@@ -75,7 +75,8 @@ class Fastloss:
             return peers_tokens.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
-        outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
+        kind = "float32" if cell.dtype == "float16" else cell.dtype  # what is computed in
+        outs = tuple(np.zeros(operands[name].shape, kind) for name in _predictions(cell))
         grad_out = outs if len(outs) > 1 else outs[0]
         return {
             "forward": partial(function, *args),
