@@ -8,12 +8,7 @@ import sys
 
 import pytest
 
-LEAKS = """
-import ctypes, gc, json, sys
-import numpy as np
-import fastloss as fl
-from cases import CASES
-
+MALLINFO = """
 class Info(ctypes.Structure):  # of glibc's malloc
     _fields_ = [(name, ctypes.c_size_t) for name in (
         "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
@@ -26,7 +21,17 @@ def held():
     gc.collect()
     info = mallinfo2()
     return info.uordblks + info.hblkhd, sys.getallocatedblocks()
+"""
 
+LEAKS = (
+    """
+import ctypes, gc, json, sys
+import numpy as np
+import fastloss as fl
+from cases import CASES
+"""
+    + MALLINFO
+    + """
 def refused(case, operands, **options):
     try:
         case.call(operands, **options)
@@ -70,6 +75,7 @@ for case in CASES:
     calls = sum(max(1, count // rarely) for rarely, _ in ways)
     print(json.dumps([case.name, calls, after[0] - before[0], after[1] - before[1]]))
 """
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks glibc's malloc")
