@@ -3,7 +3,7 @@
 PYTHON ?= python
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: check lint build quick test deep bench bench-compare instructions sanitize clean
+.PHONY: check lint build quick test deep reliability bench bench-compare instructions sanitize clean
 
 check: lint build quick ## before every commit, under 3 minutes
 
@@ -23,8 +23,15 @@ quick: ## all but the slow tests
 test:
 	$(PYTHON) -m pytest -q -n auto
 
-deep: build ## all 2^32 float32 inputs of the vector maths, long searches by Hypothesis: hours
-	FASTLOSS_DEEP=1 HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q --timeout 14400
+DEEP = FASTLOSS_DEEP=1 FASTLOSS_HOSTILE=1000000 FASTLOSS_SIEGE=60 FASTLOSS_CALLS=12000 FASTLOSS_KERNEL_JOBS=200000 \
+    FASTLOSS_FUZZ_SECONDS=3600 HYPOTHESIS_PROFILE=deep
+deep: build ## all 2^32 float32 inputs of the vector maths, long searches, mutation, emulated processors: hours
+	$(DEEP) $(PYTHON) -m pytest -q --timeout 14400
+	$(PYTHON) tools/emulate.py
+	$(PYTHON) tools/mutate.py --count 100 --json docs/mutants.json
+
+reliability: build ## docs/reliability.md, at the sizes of the suite
+	$(PYTHON) tools/reliability.py
 
 bench: build
 	$(PYTHON) benchmarks/run.py

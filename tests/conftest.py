@@ -53,7 +53,7 @@ def run_python():
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), *filter(None, sys.path)]), **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=7200 if os.environ.get("FASTLOSS_DEEP") == "1" else 120,
             check=False,
         )
 

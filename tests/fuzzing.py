@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds of tests/c/fuzz_kernels.c: kernels for every ISA, with the sanitizers and flags that a test asks for."""
+"""Builds of tests/c/fuzz_kernels.c: kernels for every ISA, with the sanitizers and flags that a test asks for.
+
+``python tests/fuzzing.py`` writes tests/data/bits.json: digests of results, by which a change of bits is seen.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -92,7 +97,40 @@ def run(program: Path, *arguments: str, plant: str = "", before: tuple[str, ...]
     )
 
 
-def digests(printed: str) -> dict[str, str]:
-    """ISA -> digest of all results, from what the program printed."""
-    lines = [line.split() for line in printed.splitlines()]
-    return {name: word for name, word, *_ in lines if len(word) == 16 and not word.isdigit()}
+def digests(printed: str) -> dict[str, dict[str, str]]:
+    """ISA -> kind of job -> digest of its results, from what the program printed."""
+    found: dict[str, dict[str, str]] = {}
+    for line in printed.splitlines()[1:]:
+        kind, _, *words = line.split()
+        for word in words:
+            isa, digest = word.split("=")
+            found.setdefault(isa, {})[kind] = digest
+    return found
+
+
+def counts(printed: str) -> dict[str, int]:
+    """Kind -> how many jobs."""
+    return {line.split()[0]: int(line.split()[1]) for line in printed.splitlines()[1:]}
+
+
+# Digests of the results of a fixed set of jobs, by ISA: a change of any bit of any kernel shows.
+BITS = ROOT / "tests" / "data" / "bits.json"
+BITS_JOBS = ("2000", "1")
+
+
+def write_bits() -> None:
+    """Build in float32 and write BITS; those of ISAs that this machine lacks stay as they are."""
+    cc = compiler()
+    assert cc, "no C compiler here"
+    with tempfile.TemporaryDirectory() as folder:
+        done = run(build(Path(folder), cc, reals=(32,)), *BITS_JOBS)
+    assert done.returncode == 0, done.stderr
+    table = json.loads(BITS.read_text()) if BITS.exists() else {}
+    for isa, found in digests(done.stdout).items():
+        table["baseline" if isa == "baseline" else "fma"] = found
+    BITS.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+    print(f"{BITS}: written. If bits have changed, CHANGELOG.md says so.")
+
+
+if __name__ == "__main__":
+    write_bits()

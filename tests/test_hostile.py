@@ -2,7 +2,8 @@
 """Hostile labels, weights and lengths: refused by ValueError, TypeError or IndexError, or answered; never a crash.
 
 `attack(n)` makes n seeded calls and prints each before it is made. The suite runs it once per ISA in a process of its
-own, so that a crash is a failing test that shows the last call. FASTLOSS_HOSTILE sets n, FASTLOSS_SEED the seed.
+own, so that a crash is a failing test that shows the last call. FASTLOSS_HOSTILE sets n, FASTLOSS_SEED the
+seed, FASTLOSS_SIEGE for how many seconds another thread changes labels under running calls.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import fastloss as fl
 ISAS = [name for name, state in fl.isas().items() if state["compiled"] and state["supported"]]
 CALLS = int(os.environ.get("FASTLOSS_HOSTILE", "20000"))
 SEED = int(os.environ.get("FASTLOSS_SEED", "0"))
+SIEGE = float(os.environ.get("FASTLOSS_SIEGE", "1"))  # seconds
 REFUSED = (ValueError, TypeError, IndexError)
 
 EXTREMES = [
@@ -98,7 +100,40 @@ def label_call(random: Random) -> tuple[Any, list[Any], dict[str, Any]]:
         shape = where if random.random() < 0.9 else other_length(random, where)
         options["mask"] = np.full(shape, random.random() < 0.5) if random.random() < 0.95 else np.ones(shape)
     common_options(random, options, where, logits.shape, "float64" if logits.dtype == np.float64 else "float32")
-    return fl.cross_entropy, [logits, target], options
+    function = random.choice(list(TAKE_LABELS))
+    if function is fl.multilabel_margin_loss:
+        target = hostile_labels(random, logits.shape, classes)
+    for name in TAKE_LABELS[function]:
+        options.pop(name, None)
+    return function, [logits, target], options
+
+
+NO_GRADIENT = ("weight", "reduction", "return_grad", "grad_output", "grad_out")
+# What takes labels -> the options of cross_entropy that it does not know. (CTC's calls are in test_ctc_errors.py.)
+TAKE_LABELS: dict[Any, tuple[str, ...]] = {
+    fl.cross_entropy: (),
+    fl.nll_loss: (),
+    fl.focal_loss: (),
+    fl.multi_margin_loss: ("ignore_index",),
+    fl.multilabel_margin_loss: ("ignore_index", "weight"),
+    fl.token_log_probs: NO_GRADIENT,
+    fl.perplexity: (*NO_GRADIENT, "out"),
+}
+
+
+def linear_call(random: Random) -> tuple[Any, list[Any], dict[str, Any]]:
+    """A call of the loss of a matrix product with something wrong in labels or lengths."""
+    n, classes, features = random.choice([0, 1, 5, 17]), random.choice(CLASSES), random.choice([1, 3])
+    target = hostile_labels(random, (n,) if random.random() < 0.9 else other_length(random, (n,)), classes)
+    rows = classes if random.random() < 0.95 else classes + 1
+    options: dict[str, Any] = {"return_grad": random.random() < 0.5}
+    if random.random() < 0.3:
+        options["ignore_index"] = random.choice([*EXTREMES, 0, classes, 2**70, 1.0])
+    if random.random() < 0.3:
+        options["weight"] = np.ones(random.choice([classes, classes, classes + 1]))
+    if random.random() < 0.3:
+        options["linear_bias"] = np.zeros(random.choice([classes, classes, rows, classes + 1]), "f4")
+    return fl.linear_cross_entropy, [zeros((n, features), "f4"), zeros((rows, features), "f4"), target], options
 
 
 def common_options(random: Random, options: dict[str, Any], value: Any, grad: Any, dtype: str) -> None:
@@ -141,7 +176,7 @@ def attack(calls: int, seed: int) -> None:
     random = Random(seed)
     refused = 0
     for k in range(calls):
-        function, operands, options = (label_call if k % 4 else elementwise_call)(random)
+        function, operands, options = (elementwise_call, linear_call, label_call)[min(k % 8, 2)](random)
         text = ", ".join([*map(shown, operands), *(f"{name}={shown(a)}" for name, a in options.items())])
         print(f"{k}: {function.__name__}({text})", flush=True)
         try:
@@ -226,7 +261,7 @@ def test_labels_and_weights_that_change_while_we_run(classes):
         weight[:] = np.nan
         labels[:] = 0
 
-    assert besieged(calls, change, seconds=1.0) > 0
+    assert besieged(calls, change, seconds=SIEGE) > 0
 
 
 def test_resizing_while_we_run_is_refused():

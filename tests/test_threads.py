@@ -95,6 +95,23 @@ def test_scheduler_alone(build, backend, flags):
     assert (result.returncode, result.stdout.split()) == (0, ["ok", backend]), result.stdout + result.stderr
 
 
+@pytest.mark.parametrize(
+    ("plant", "flags"),
+    [
+        pytest.param("fold", ["-fopenmp"], id="fold"),
+        pytest.param("fork", ["-fopenmp"], id="fork"),
+        pytest.param("race", ["-DFL_PTHREADS", "-fsanitize=thread"], id="race"),
+    ],
+)
+def test_scheduler_check_finds_planted_bugs(build, plant, flags, monkeypatch):
+    """A unit that is not folded, a child that takes itself for its parent, an unguarded write."""
+    sources = ("tests/c/parallel_check.c", "csrc/parallel.c", "csrc/cpus.c", "csrc/blocks.c")
+    program = build([*flags, "-DFL_PLANT"], *sources)
+    monkeypatch.setenv("FASTLOSS_PLANT", plant)
+    result = _run(str(program))
+    assert result.returncode != 0 and result.stdout.split()[:1] != ["ok"], result.stdout + result.stderr
+
+
 # Who decides --------------------------------------------------------------------------------------------------------
 
 

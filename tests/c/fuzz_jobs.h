@@ -41,7 +41,7 @@ static struct job {
 
 static const char *isas[MAX_ISAS];
 static int n_isas;
-static uint64_t digest[MAX_ISAS];
+static uint64_t digest[MAX_ISAS][KINDS];
 static long n_jobs, jobs_of[KINDS];
 
 static void fault(const char *what) {
@@ -432,7 +432,7 @@ static fl_unit_fn entry_of(const fl_kernels *table) {
 }
 
 static void hash(int isa, const void *data, ptrdiff_t size) {
-    for (ptrdiff_t i = 0; i < size; i++) digest[isa] = (digest[isa] ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
+    for (ptrdiff_t i = 0; i < size; i++) digest[isa][job.kind] = (digest[isa][job.kind] ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
 }
 
 /* Which NaN it is is the compiler's choice: all are one. */
@@ -539,8 +539,17 @@ static void compare(void) {
         if (i > first_fused) compare_equal(first_fused, i);
         if (first_fused > 0 && i == first_fused && job.values != WILD) compare_near(i);
         for (int k = 0; k < job.n_outputs; k++) hash(i, job.outputs[k].found[i], job.outputs[k].size);
-        if (same(job.found[i].sum, job.found[i].sum)) hash(i, &job.found[i].sum, sizeof(double));
+        if (job.found[i].sum == job.found[i].sum) hash(i, &job.found[i].sum, sizeof(double));
     }
+}
+
+/* With FUZZ_TRACE in the environment: what each job gave, to find the first that differs between two machines. */
+static void trace(void) {
+    if (!getenv("FUZZ_TRACE")) return;
+    printf("%ld %s float%d values %d", n_jobs, kind_name[job.kind], 8 * job.real_size, job.values);
+    if (job.kind == ELEMENTWISE) printf(" loss %d want %d", job.elementwise.loss, job.elementwise.want);
+    printf(" sum %.17g", job.found[n_isas > 1].sum);
+    printf(" %016llx\n", (unsigned long long)digest[n_isas > 1][job.kind]);
 }
 
 static void find_isas(void) {
@@ -568,6 +577,7 @@ static void one_job(struct source *s) {
     }
     for (int i = 0; i < n_isas; i++) run_on(i, *s);
     compare();
+    trace();
 }
 
 #endif

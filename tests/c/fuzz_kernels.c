@@ -11,8 +11,9 @@
  * A fault prints the job and aborts.
  *
  * With Clang's -fsanitize=fuzzer this is a target of libFuzzer. Else it has a main of its own:
- *     fuzz_kernels RUNS SEED    that many random inputs; prints a digest of all results for each ISA
- *     fuzz_kernels FILE...      each file as one input */
+ *     fuzz_kernels RUNS SEED    that many random inputs
+ *     fuzz_kernels FILE...      each file as one input
+ * It prints, for each kind of job, how many there were and a digest of their results on each ISA. */
 #include "fuzz_jobs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -54,9 +55,12 @@ int main(int argc, char **argv) {
         random_inputs(atol(argv[1]), strtoull(argv[2], NULL, 10));
     else
         for (int i = 1; i < argc; i++) one_file(argv[i]);
-    for (int i = 0; i < n_isas; i++) printf("%s %016llx\n", isas[i], (unsigned long long)digest[i]);
     printf("%ld jobs\n", n_jobs);
-    for (int kind = 0; kind < KINDS; kind++) printf("%s %ld\n", kind_name[kind], jobs_of[kind]);
+    for (int kind = 0; kind < KINDS; kind++) {
+        printf("%s %ld", kind_name[kind], jobs_of[kind]);
+        for (int i = 0; i < n_isas; i++) printf(" %s=%016llx", isas[i], (unsigned long long)digest[i][kind]);
+        printf("\n");
+    }
     return 0;
 }
 #endif
