@@ -20,6 +20,8 @@ extern const fl_kernels kernels;
 #include "tokens.h"
 #include "linear.h"
 #include "box.h"
+#include "overlap.h"
+#include "lovasz.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -44,5 +46,10 @@ const fl_kernels kernels = {
     .linear_row = linear_row,
     .box = box_block,
     .box_matrix = box_matrix_block,
+    .overlap_sums = overlap_sums,
+    .overlap_gradient = overlap_gradient,
+    .lovasz_workspace = lovasz_workspace,
+    .lovasz_class = lovasz_class,
+    .lovasz_chain = lovasz_chain,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

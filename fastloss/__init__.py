@@ -1,7 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import binary, box, criteria, ctc, likelihood, linear, margin, quantile, regression, relative, softmax, tokens
+from . import (
+    binary,
+    box,
+    criteria,
+    ctc,
+    likelihood,
+    linear,
+    margin,
+    overlap,
+    quantile,
+    regression,
+    relative,
+    softmax,
+    tokens,
+)
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
@@ -14,6 +28,7 @@ from .ctc import *  # noqa: F403
 from .likelihood import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .margin import *  # noqa: F403
+from .overlap import *  # noqa: F403
 from .quantile import *  # noqa: F403
 from .regression import *  # noqa: F403
 from .relative import *  # noqa: F403
@@ -40,6 +55,7 @@ __all__ = [
     *likelihood.__all__,
     *linear.__all__,
     *margin.__all__,
+    *overlap.__all__,
     *quantile.__all__,
     *regression.__all__,
     *relative.__all__,

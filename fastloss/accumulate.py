@@ -19,7 +19,17 @@ __all__ = ["Accumulator"]
 NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out"})
 # Names of losses in which every sample depends on the others: no parts add up to their value, so that all data must
 # come in one `update`, and `evaluate` makes one call of it.
-WHOLE_BATCH: frozenset[str] = frozenset()
+WHOLE_BATCH: frozenset[str] = frozenset(
+    {
+        "dice_loss",
+        "focal_tversky_loss",
+        "generalized_dice_loss",
+        "jaccard_loss",
+        "lovasz_hinge_loss",
+        "lovasz_softmax_loss",
+        "tversky_loss",
+    }
+)
 
 
 class Accumulator:
@@ -109,7 +119,9 @@ class Accumulator:
     ) -> tuple[Array, Array]:
         bound = inspect.signature(self._summed).bind(*operands, **arguments)
         bound.apply_defaults()
-        means, counts = sample_means(values, counted_positions(bound.arguments, values.shape))
+        whole = self.function.__name__ in WHOLE_BATCH  # whose losses are not those of positions
+        counted = None if whole else counted_positions(bound.arguments, values.shape)
+        means, counts = sample_means(values, counted)
         return self._finish(means), counts > 0
 
     def _finish(self, means: Any) -> Any:
