@@ -139,6 +139,8 @@ UNPACKED_ALLOWED = {
     "lanes_highest": "compares and selects",
     "lanes_largest": "compares and selects",
     "column_label": "compares and selects",
+    "column_chain": "no loop: the few vectors of a block, one after the other",
+    "column_fold_product": "no loop: the few vectors of a block, one after the other",
     "column_keep": "compares and selects",
     "column_choose": "compares and selects",
     "column_truths": "compares and selects",
