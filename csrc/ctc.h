@@ -10,6 +10,7 @@
 #define FL_CTC_H
 
 #include "ctc_exact.h"
+#include "workspace.h"
 
 /* ---- labels ------------------------------------------------------------------------------------------------------ */
 
@@ -145,12 +146,6 @@ static double sample_factor(const struct ctc *s, char *scratch) {
     return job->scale * per_label * (double)given[0];
 }
 
-/* A workspace that no other thread has; there is one for each. */
-static int claim_workspace(const fl_ctc_job *job) {
-    for (int i = 0;; i = i + 1 < job->workspaces ? i + 1 : 0)
-        if (!__atomic_exchange_n(&job->workspace_taken[i], 1, __ATOMIC_ACQUIRE)) return i;
-}
-
 static void ctc_sequence(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
     const fl_ctc_job *job = arg;
     const ptrdiff_t n = job->order[unit], frames = job->input_lengths[n], labels = job->target_lengths[n];
@@ -158,7 +153,7 @@ static void ctc_sequence(const void *arg, ptrdiff_t unit, char *scratch, fl_part
     int taken = -1;
     if (stopped(job, 0)) return;
     if (labels <= frames) {
-        taken = claim_workspace(job);
+        taken = claim_workspace(job->workspace_taken, job->workspaces);
         ctc_layout(&s, job, frames, labels, job->workspace + taken * job->workspace_bytes);
     }
     s.log_probs = job->log_probs.data + n * job->sample_stride;
@@ -177,7 +172,7 @@ static void ctc_sequence(const void *arg, ptrdiff_t unit, char *scratch, fl_part
         if (job->value) ((real *)job->value)[n] = (real)loss;
         out->sum = job->per_label && labels > 1 ? loss / (double)labels : loss;
     }
-    if (taken >= 0) __atomic_store_n(&job->workspace_taken[taken], 0, __ATOMIC_RELEASE);
+    if (taken >= 0) release_workspace(job->workspace_taken, taken);
 }
 
 #endif

@@ -208,6 +208,27 @@ typedef struct {
     void *grad;  /* positions x 4 reals, or NULL */
 } fl_box_job;
 
+/* One call of a loss of overlapping masks. Of `rows` it takes logits, holds, mask, ignore_index, and where the gradient
+ * goes; the truth is `target`, class indices, or `distribution`, a mask per class. Its positions are groups of group_size,
+ * one after the other; each is cut into `units` runs of `unit` positions (the last is shorter). */
+typedef struct {
+    fl_row_job rows;
+    ptrdiff_t group_size, unit, units;
+    int hard;             /* masks hold 0 and 1, and nothing between */
+    double *sums;         /* per unit of all groups and class: FL_OVERLAP_SUMS of overlap.h */
+    const double *slopes; /* per group and class: derivatives by the sums `shared` and `predicted`; Lovasz: one factor */
+    void *max, *inverse;  /* per position: largest logit, and inverse of the raised sum of exponentials; or NULL */
+    /* Lovasz losses */
+    int hinge;                /* of logits; else the errors of probabilities */
+    const char *wanted;       /* per group and class: whether it counts */
+    double *losses;           /* the same */
+    char *workspace;          /* one for each thread, workspace_bytes apart */
+    ptrdiff_t workspace_bytes;
+    int *workspace_taken; /* flags, one for each */
+    int workspaces;
+} fl_overlap_job;
+enum { FL_OVERLAP_SUMS = 4 };
+
 typedef struct {
     const char *name;
     int n_operands, n_predictions, n_params;
@@ -237,6 +258,11 @@ typedef struct {
     ptrdiff_t (*distance_block)(const fl_distance_job *);                                /* rows per block */
     void (*distance)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*mine_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
+    void (*overlap_sums)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
+    void (*overlap_gradient)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
+    ptrdiff_t (*lovasz_workspace)(const fl_overlap_job *); /* bytes for one thread */
+    void (*lovasz_class)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *); /* one class of one group */
+    void (*lovasz_chain)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *); /* through the softmax */
     /* n strided elements to reals, by byte order and dtype */
     void (*load[2][FL_N_DTYPES])(void *dst, const char *src, ptrdiff_t stride, ptrdiff_t n);
 } fl_kernels;

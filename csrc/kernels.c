@@ -21,6 +21,8 @@ extern const fl_kernels kernels;
 #include "linear.h"
 #include "box.h"
 #include "mining.h"
+#include "overlap.h"
+#include "lovasz.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -48,5 +50,10 @@ const fl_kernels kernels = {
     .distance_block = distance_block,
     .distance = distance_rows,
     .mine_row = mine_row,
+    .overlap_sums = overlap_sums,
+    .overlap_gradient = overlap_gradient,
+    .lovasz_workspace = lovasz_workspace,
+    .lovasz_class = lovasz_class,
+    .lovasz_chain = lovasz_chain,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

@@ -10,6 +10,7 @@ from . import (
     likelihood,
     linear,
     margin,
+    overlap,
     quantile,
     ranking,
     regression,
@@ -31,6 +32,7 @@ from .distance import *  # noqa: F403
 from .likelihood import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .margin import *  # noqa: F403
+from .overlap import *  # noqa: F403
 from .quantile import *  # noqa: F403
 from .ranking import *  # noqa: F403
 from .regression import *  # noqa: F403
@@ -60,6 +62,7 @@ __all__ = [
     *likelihood.__all__,
     *linear.__all__,
     *margin.__all__,
+    *overlap.__all__,
     *quantile.__all__,
     *ranking.__all__,
     *regression.__all__,

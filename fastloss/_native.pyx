@@ -35,6 +35,7 @@ cdef extern from "fastloss.h" nogil:
         FL_BLOCK
         FL_BOX_BYTES
         FL_BOX_ROWS
+        FL_OVERLAP_SUMS
         FL_MAX_DIMS
         FL_MAX_OPERANDS
         FL_MAX_PREDICTIONS
@@ -196,6 +197,23 @@ cdef extern from "fastloss.h" nogil:
         double bound
         int64_t *positive
         int64_t *negative
+    ctypedef struct fl_overlap_job:
+        fl_row_job rows
+        Py_ssize_t group_size
+        Py_ssize_t unit
+        Py_ssize_t units
+        int hard
+        double *sums
+        const double *slopes
+        void *max
+        void *inverse
+        int hinge
+        const char *wanted
+        double *losses
+        char *workspace
+        Py_ssize_t workspace_bytes
+        int *workspace_taken
+        int workspaces
     ctypedef struct fl_loss_info:
         const char *name
         int n_operands
@@ -225,6 +243,11 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t (*distance_block)(const fl_distance_job *) noexcept nogil
         fl_unit_fn distance
         fl_unit_fn mine_row
+        fl_unit_fn overlap_sums
+        fl_unit_fn overlap_gradient
+        Py_ssize_t (*lovasz_workspace)(const fl_overlap_job *) noexcept nogil
+        fl_unit_fn lovasz_class
+        fl_unit_fn lovasz_chain
     ctypedef struct fl_fold:
         fl_partial total
     void fl_operand_init(fl_operand *, const void *, int, int, int, const Py_ssize_t *, const Py_ssize_t *)
@@ -350,6 +373,12 @@ cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_s
              fl_elementwise_job *staged, const fl_kernels *table) except -1:
     """Run all units of a job in slices, between which pending signals are honoured. unit_size: elements per unit.
     staged: the job again if it has something to fold after each slice, else NULL."""
+    return run_on(fn, job, units, unit_size, fold, staged, table, 1 << 30)
+
+
+cdef int run_on(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_size, fl_fold *fold,
+                fl_elementwise_job *staged, const fl_kernels *table, int most) except -1:
+    """The same on at most so many threads."""
     cdef fl_partial few[STACK_PARTIALS]
     cdef fl_partial *partials = few
     cdef Py_ssize_t first = 0, last, size
@@ -361,7 +390,7 @@ cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_s
     if units == 1 and staged == NULL and unit_size <= SERIAL_ELEMENTS:  # microseconds: giving up the GIL costs as much
         fl_parallel_for(0, 1, grain, 1, fn, job, partials, fold)
         return 0
-    threads = thread_limit() if units >= 2 * grain else 1
+    threads = min(most, thread_limit()) if units >= 2 * grain else 1
     if units > STACK_PARTIALS:
         partials = <fl_partial *>malloc(<size_t>min(units, limit) * sizeof(fl_partial))
         if partials == NULL:
@@ -586,3 +615,4 @@ include "_fast.pxi"
 include "_ctc.pxi"
 include "_box.pxi"
 include "_distance.pxi"
+include "_overlap.pxi"

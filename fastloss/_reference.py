@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
-from .reference import box, linear, margin, softmax, triplet
+from .reference import box, linear, margin, overlap, softmax, triplet
 from .reference import ctc as sequences
 from .reference import elementwise as definitions
 from .reference import tokens as token_definitions
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._call_ctc import CtcJob
     from ._call_distance import VectorJob
     from ._call_linear import LinearJob
+    from ._call_overlap import OverlapJob
     from ._call_rows import RowJob
 
 
@@ -34,7 +35,7 @@ def _sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     return g.sum(axis=axes).reshape(shape) if axes else g
 
 
-def _total(values: Array) -> float:
+def exact_sum(values: Array) -> float:
     """The exactly rounded sum, or what plain addition makes of infinities."""
     with np.errstate(all="ignore"):
         try:
@@ -85,7 +86,7 @@ def elementwise(job: Job) -> tuple[float, int, int]:
         if job.hess is not None and hess is not None:
             _store(job.hess, np.where(counted, hess * factor * job.scale, 0.0))
     if job.value is None:
-        return _total(value), -1, 0
+        return exact_sum(value), -1, 0
     samples = value.size // max(job.value.size, 1)  # elements that a value is the mean of
     with np.errstate(all="ignore"):
         _store(job.value, _sum_to(value, job.value.shape) / max(samples, 1))
@@ -177,7 +178,7 @@ def run_rows(job: RowJob, labels_only: bool = False) -> tuple[float, float, int,
         if job.class_weight is not None and classes:
             weight = job.class_weight.astype(np.float64)[labels]
     weight = np.where(counted, weight, 0.0)
-    denominator = float(np.sum(counted)) if job.loss.name == "multi_margin" else _total(weight)
+    denominator = float(np.sum(counted)) if job.loss.name == "multi_margin" else exact_sum(weight)
     if labels_only:
         return 0.0, denominator, -1, 0
     if job.loss.holds == 1:
@@ -196,7 +197,7 @@ def run_rows(job: RowJob, labels_only: bool = False) -> tuple[float, float, int,
             _store(np.moveaxis(job.grad, job.axis, -1), kept)
     if job.value is not None:
         _store(job.value, unreduced)
-    return _total(unreduced), denominator, -1, 0
+    return exact_sum(unreduced), denominator, -1, 0
 
 
 def ctc(job: CtcJob) -> float:
@@ -216,7 +217,7 @@ def ctc(job: CtcJob) -> float:
         _store(job.grad, grads * factor[:, np.newaxis])
     if job.value is not None:
         _store(job.value, losses)
-    return _total(losses * per_label)
+    return exact_sum(losses * per_label)
 
 
 def tokens(
@@ -248,7 +249,7 @@ def tokens(
     values = np.where(counted, getattr(token_definitions, kind)(*operands), 0.0)
     if value is not None:
         _store(value, values)
-    return _total(values), float(np.count_nonzero(counted)), -1
+    return exact_sum(values), float(np.count_nonzero(counted)), -1
 
 
 def vectors(job: VectorJob) -> tuple[float, int]:
@@ -270,7 +271,7 @@ def vectors(job: VectorJob) -> tuple[float, int]:
             _store(to, np.where(counted[..., np.newaxis], g.reshape(to.shape) * factor, 0.0))
     if job.value is not None:
         _store(job.value, values)
-    return _total(values), -1
+    return exact_sum(values), -1
 
 
 def linear_cross_entropy(job: LinearJob) -> Array:
@@ -303,7 +304,7 @@ def run_boxes(
         _store(grad, np.where(counted[..., np.newaxis], grads * factor, 0.0))
     if value is not None:
         _store(value, values)
-    return _total(values), float(np.count_nonzero(counted))
+    return exact_sum(values), float(np.count_nonzero(counted))
 
 
 def run_box_matrix(centers: bool, boxes1: Array, boxes2: Array, value: Array) -> None:
@@ -312,3 +313,69 @@ def run_box_matrix(centers: bool, boxes1: Array, boxes2: Array, value: Array) ->
     if centers:
         first, second = box.corners(first), box.corners(second)
     _store(value, box.matrix(first, second))
+
+
+def _masks(job: OverlapJob) -> tuple[Array, Array, Array, int]:
+    """Truths (groups, positions, classes) and which of them count; the place of the first that is none, or -1."""
+    rows = np.moveaxis(job.logits, job.axis, -1)
+    space = (job.groups, -1, job.classes) if rows.size else (job.groups, 0, job.classes)
+    mask = np.ones(rows.shape[:-1], bool) if job.mask is None else np.broadcast_to(job.mask, rows.shape[:-1])
+    if job.labels is not None:
+        counted = mask & (job.labels != job.ignore_index)
+        bad = _bad_label(job.labels, counted, job.classes)
+        truth = (job.labels[..., np.newaxis] == np.arange(job.classes)).astype(np.float64)
+        every = np.broadcast_to(counted[..., np.newaxis], truth.shape)
+    else:
+        assert job.masks is not None
+        truth = np.moveaxis(job.masks, job.axis, -1).astype(np.float64)
+        every = mask[..., np.newaxis] & (truth != job.ignore_index)
+        wrong = (truth < 0) | (truth > 1) | (job.hard & (truth != 0) & (truth != 1))
+        bad = int(np.argmax((wrong & every).ravel())) if (wrong & every).any() else -1
+    return truth.reshape(space), every.reshape(space), rows.astype(np.float64).reshape(space), bad
+
+
+def _overlap(job: OverlapJob, name: str, params: dict[str, Any]) -> tuple[Array, Array, Array, int, int]:
+    """Losses, their derivatives by the input, (groups, classes, 4) sums that say what is true and counts, and the first
+    offender with its operand."""
+    truth, counted, x, bad = _masks(job)
+    sums = np.zeros((job.groups, job.classes, 4))
+    if bad >= 0:
+        return sums[..., 0], x, sums, bad, 1
+    if job.holds == 1:
+        outside = ((x < 0) | (x > 1)) & counted
+        if outside.any():
+            return sums[..., 0], x, sums, int(np.argmax(outside.ravel())), 0
+    kept = np.where(counted, truth, 0.0)
+    sums[..., 2], sums[..., 3] = kept.sum(axis=1), counted.sum(axis=1)
+    loss = overlap.LOSSES[name]
+    with np.errstate(all="ignore"):
+        if job.hinge:
+            losses, grads = loss(x, np.where(counted, truth, np.nan), **params)
+        else:
+            to_probability = overlap.softmax if job.labels is not None else overlap.sigmoid
+            p = np.where(counted, x if job.holds == 1 else to_probability(x), 0.0)
+            losses, grads = loss(p, kept, **params)
+    return losses, np.where(counted, grads, 0.0), sums, -1, 0
+
+
+def overlap_losses(job: OverlapJob, name: str, params: dict[str, Any]) -> tuple[Array, Array, int, int]:
+    """Losses (groups, classes or 1), sums as `_native.overlap_sums`, and the first offender with its operand."""
+    losses, _, sums, bad, operand = _overlap(job, name, params)
+    return losses, sums, bad, operand
+
+
+def overlap_gradient(job: OverlapJob, name: str, params: dict[str, Any], factors: Array) -> None:
+    """The gradient of the losses times their factors (groups, classes or 1)."""
+    _, grads, _, _, _ = _overlap(job, name, params)
+    _, counted, x, _ = _masks(job)
+    with np.errstate(all="ignore"):
+        scaled = np.where(factors[:, np.newaxis] == 0, 0.0, grads * factors[:, np.newaxis])
+        if job.holds == 0 and not job.hinge:
+            if job.labels is not None:
+                scaled = overlap.through_softmax(overlap.softmax(x), scaled)
+            else:
+                scaled = overlap.through_sigmoid(x, scaled)
+        scaled = np.where(counted, scaled, 0.0)
+    assert job.grad is not None
+    rows = np.moveaxis(job.grad, job.axis, -1)
+    _store(rows, scaled.reshape(rows.shape))

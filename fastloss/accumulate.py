@@ -24,9 +24,20 @@ WHOLE_BATCH: frozenset[str] = frozenset(
     {
         "batch_all_triplet_loss",
         "batch_hard_triplet_loss",
+        "dice_loss",
+        "focal_tversky_loss",
+        "generalized_dice_loss",
         "info_nce_loss",
+        "input",
+        "jaccard_loss",
+        "lovasz_hinge_loss",
+        "lovasz_softmax_loss",
+        "mask",
         "multiple_negatives_ranking_loss",
         "nt_xent_loss",
+        "target",
+        "tversky_loss",
+        "weight",
     }
 )
 
@@ -155,7 +166,8 @@ class Accumulator:
 
     def _sample_losses(self, values: Array, bound: dict[str, Any]) -> tuple[Array, Array]:
         """(n,) loss of each sample, and whether anything in it counts."""
-        counted = counted_positions(bound, values.shape)
+        whole = self.function.__name__ in WHOLE_BATCH  # whose losses are not those of positions
+        counted = None if whole else counted_positions(bound, values.shape)
         means, counts = sample_means(values, counted)
         if self._root:
             means = self._sample_roots(means, counted, *(bound[n] for n in ROOTED))

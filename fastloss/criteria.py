@@ -38,6 +38,15 @@ from .margin import (
     multi_margin_loss,
     multilabel_margin_loss,
 )
+from .overlap import (
+    dice_loss,
+    focal_tversky_loss,
+    generalized_dice_loss,
+    jaccard_loss,
+    lovasz_hinge_loss,
+    lovasz_softmax_loss,
+    tversky_loss,
+)
 from .quantile import quantile_loss
 from .ranking import info_nce_loss, multiple_negatives_ranking_loss, nt_xent_loss
 from .regression import (
@@ -72,18 +81,24 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "DIoULoss",
+    "DiceLoss",
     "FocalLoss",
+    "FocalTverskyLoss",
     "GIoULoss",
     "GammaNLLLoss",
     "GaussianNLLLoss",
+    "GeneralizedDiceLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "InfoNCELoss",
     "IoULoss",
+    "JaccardLoss",
     "KLDivLoss",
     "L1Loss",
     "LinearCrossEntropyLoss",
     "LogCoshLoss",
+    "LovaszHingeLoss",
+    "LovaszSoftmaxLoss",
     "MAPELoss",
     "MSELoss",
     "MSLELoss",
@@ -103,6 +118,7 @@ __all__ = [
     "SoftMarginLoss",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "TverskyLoss",
     "TweedieNLLLoss",
 ]
 
@@ -542,3 +558,110 @@ class MultipleNegativesRankingLoss(Criterion):
 
     def __init__(self, scale: float = 20.0, normalize: bool = True, reduction: str = "mean") -> None:
         super().__init__(scale=scale, normalize=normalize, reduction=reduction)
+
+
+class DiceLoss(Criterion):
+    """`dice_loss` with its options held."""
+
+    _function = staticmethod(dice_loss)
+
+    def __init__(
+        self, reduction: str = "mean", *, mode: str = "multiclass", from_logits: bool = True, smooth: float = 0.0,
+        class_axis: int = 1, per_image: bool = False, classes: str = "all", ignore_index: int = -100,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, mode=mode, from_logits=from_logits, smooth=smooth, class_axis=class_axis,
+            per_image=per_image, classes=classes, ignore_index=ignore_index,
+        )  # fmt: skip
+
+
+class JaccardLoss(Criterion):
+    """`jaccard_loss` with its options held."""
+
+    _function = staticmethod(jaccard_loss)
+
+    def __init__(
+        self, reduction: str = "mean", *, mode: str = "multiclass", from_logits: bool = True, smooth: float = 0.0,
+        class_axis: int = 1, per_image: bool = False, classes: str = "all", ignore_index: int = -100,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, mode=mode, from_logits=from_logits, smooth=smooth, class_axis=class_axis,
+            per_image=per_image, classes=classes, ignore_index=ignore_index,
+        )  # fmt: skip
+
+
+class TverskyLoss(Criterion):
+    """`tversky_loss` with its options held."""
+
+    _function = staticmethod(tversky_loss)
+
+    def __init__(
+        self, reduction: str = "mean", *, mode: str = "multiclass", from_logits: bool = True, alpha: float = 0.5,
+        beta: float = 0.5, smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, classes: str = "all",
+        ignore_index: int = -100,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, mode=mode, from_logits=from_logits, alpha=alpha, beta=beta, smooth=smooth,
+            class_axis=class_axis, per_image=per_image, classes=classes, ignore_index=ignore_index,
+        )  # fmt: skip
+
+
+class FocalTverskyLoss(Criterion):
+    """`focal_tversky_loss` with its options held."""
+
+    _function = staticmethod(focal_tversky_loss)
+
+    def __init__(
+        self, reduction: str = "mean", *, mode: str = "multiclass", from_logits: bool = True, alpha: float = 0.3,
+        beta: float = 0.7, gamma: float = 0.75, smooth: float = 0.0, class_axis: int = 1, per_image: bool = False,
+        classes: str = "all", ignore_index: int = -100,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, mode=mode, from_logits=from_logits, alpha=alpha, beta=beta, gamma=gamma,
+            smooth=smooth, class_axis=class_axis, per_image=per_image, classes=classes, ignore_index=ignore_index,
+        )  # fmt: skip
+
+
+class GeneralizedDiceLoss(Criterion):
+    """`generalized_dice_loss` with its options held."""
+
+    _function = staticmethod(generalized_dice_loss)
+
+    def __init__(
+        self, reduction: str = "mean", *, mode: str = "multiclass", from_logits: bool = True, weighting: str =
+        "square", smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, ignore_index: int = -100,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, mode=mode, from_logits=from_logits, weighting=weighting, smooth=smooth,
+            class_axis=class_axis, per_image=per_image, ignore_index=ignore_index,
+        )  # fmt: skip
+
+
+class LovaszSoftmaxLoss(Criterion):
+    """`lovasz_softmax_loss` with its options held."""
+
+    _function = staticmethod(lovasz_softmax_loss)
+
+    def __init__(
+        self, reduction: str = "mean", *, from_logits: bool = True, class_axis: int = 1, per_image: bool = False,
+        classes: str = "present", ignore_index: int = -100,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, from_logits=from_logits, class_axis=class_axis, per_image=per_image,
+            classes=classes, ignore_index=ignore_index,
+        )  # fmt: skip
+
+
+class LovaszHingeLoss(Criterion):
+    """`lovasz_hinge_loss` with its options held."""
+
+    _function = staticmethod(lovasz_hinge_loss)
+
+    def __init__(
+        self, reduction: str = "mean", *, mode: str = "binary", class_axis: int = 1, per_image: bool = False,
+        classes: str = "all", ignore_index: int = -100,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, mode=mode, class_axis=class_axis, per_image=per_image, classes=classes,
+            ignore_index=ignore_index,
+        )  # fmt: skip

@@ -87,6 +87,23 @@ SCALAR_ALLOWED = {
         )
     },
     **{
+        f"baseline_64 column_{name}": "SSE2 has no mask of 64-bit lanes, and no comparison of 64-bit labels"
+        for name in (
+            "exponent",
+            "invert",
+            "keep",
+            "sums",
+            "differ",
+            "softmax_slope",
+            "index_slope",
+            "sigmoid",
+            "choose",
+            "mask_slope",
+            "truths",
+            "chain",
+        )
+    },
+    **{
         f"baseline_64 lanes_{name}": "SSE2 has no mask of 64-bit lanes"
         for name in (
             "matrix",
@@ -126,6 +143,11 @@ UNPACKED_ALLOWED = {
     "lanes_highest": "compares and selects",
     "lanes_largest": "compares and selects",
     "column_label": "compares and selects",
+    "column_chain": "no loop: the few vectors of a block, one after the other",
+    "column_fold_product": "no loop: the few vectors of a block, one after the other",
+    "column_keep": "compares and selects",
+    "column_choose": "compares and selects",
+    "column_truths": "compares and selects",
     "column_outside": "compares and selects",
     "baseline_64 load_native_FL_FLOAT16": "on SSE2 clang 14 widens to 64 bits one by one",
 }

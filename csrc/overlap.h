@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* overlap.h: sums of overlaps between predicted and true masks, and gradients of what is made of them (Dice, Jaccard,
+ * Tversky and their relatives). Per group of positions (an image, or the batch) and class, with p the probability and t
+ * the truth, 0 to 1, of each position that counts:
+ *   shared = sum p t,  predicted = sum p,  true = sum t,  counted = sum 1
+ * A loss L of these has the gradient dL/dp = slope_shared t + slope_predicted. Truths are class indices, and then never
+ * more than an index per position, or a mask per class. In columns, as in softmax_columns.h. A unit of work is a run of
+ * positions of one group; its sums go to its own place, so that they are added in one order. */
+#ifndef FL_OVERLAP_H
+#define FL_OVERLAP_H
+
+#include "softmax_columns.h"
+
+enum { SHARED, PREDICTED, TRUE_SUM, COUNTED };
+
+struct overlap_unit {
+    ptrdiff_t group, first, last; /* positions */
+};
+
+static struct overlap_unit overlap_unit(const fl_overlap_job *job, ptrdiff_t unit) {
+    const ptrdiff_t group = unit / job->units, first = unit % job->units * job->unit;
+    const ptrdiff_t left = job->group_size - first, start = group * job->group_size + first;
+    return (struct overlap_unit){group, start, start + (left < job->unit ? left : job->unit)};
+}
+
+static ptrdiff_t whole_groups(ptrdiff_t n) { return (n + FL_GROUP - 1) & -(ptrdiff_t)FL_GROUP; }
+
+/* The first offender of a unit: the one at the lowest place. */
+static void found_bad(fl_partial *out, ptrdiff_t place, int operand) {
+    if (out->bad >= 0 && out->bad <= place) return;
+    out->bad = place;
+    out->bad_operand = operand;
+}
+
+/* ---- probabilities of a block ----------------------------------------------------------------------------------- */
+
+/* e = exp(x - max), raised as r_exp_raised does, and its sum; 0 where a position is left out. */
+static void column_exponent(real *e, const real *restrict max, const ireal *restrict label, real *restrict sum, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        e[r] = r_where(label[r] >= 0, r_exp_raised(e[r] - max[r]), 0);
+        sum[r] += e[r];
+    }
+}
+
+static void column_total(double *restrict total, const real *restrict sum, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) total[r] += (double)sum[r];
+}
+
+static void column_invert(real *restrict inverse, const double *restrict total, const ireal *restrict label, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) inverse[r] = r_where(label[r] >= 0, (real)(1 / total[r]), 0);
+}
+
+/* Probabilities as they are, 0 where a position is left out; `outside` collects what is none. */
+static void column_keep(real *p, real *restrict outside, const ireal *restrict label, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        p[r] = r_where(label[r] >= 0, p[r], 0);
+        outside[r] = r_where((p[r] < 0) | (p[r] > 1), 1, outside[r]);
+    }
+}
+
+static ptrdiff_t classes_of_tile(const fl_row_job *rows, ptrdiff_t first) {
+    return rows->classes - first < COLUMN_CLASSES ? rows->classes - first : COLUMN_CLASSES;
+}
+
+/* Copies of the columns of a tile: they are written over. What follows is asked for meanwhile, as in raise_columns. */
+static void copy_columns(const fl_row_job *rows, ptrdiff_t first, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
+    const ptrdiff_t lanes = whole_lanes(n);
+    for (ptrdiff_t c = 0; c < classes_of_tile(rows, first); c++) {
+        real *own = s->in.columns[c];
+        const real *x = load_column(rows, first + c, start, n, own);
+        if (x != own) {
+            memcpy(own, x, (size_t)lanes * sizeof(real));
+            for (ptrdiff_t r = 0; r < lanes; r += LINE) __builtin_prefetch(x + lanes + r, 0, 2);
+        }
+    }
+}
+
+static void clear_groups(struct row_scratch *s, ptrdiff_t classes, ptrdiff_t n) {
+    for (ptrdiff_t r = whole_lanes(n); r % FL_GROUP; r++) {
+        for (ptrdiff_t c = 0; c < classes; c++) s->in.columns[c][r] = 0;
+        s->state.label[r] = -1;
+        s->state.inverse[r] = 0;
+    }
+}
+
+/* Exponentials of the tile's logits, which the columns hold, in their place. */
+static void raise_tile(const fl_row_job *rows, ptrdiff_t first, ptrdiff_t n, struct row_scratch *s) {
+    struct row_state *st = &s->state;
+    tile_fill(s->out, 0, whole_lanes(n));
+    for (ptrdiff_t c = 0; c < classes_of_tile(rows, first); c++)
+        column_exponent(s->in.columns[c], st->max, st->label, s->out, whole_lanes(n));
+    clear_groups(s, classes_of_tile(rows, first), n);
+}
+
+/* What softmax needs of each position: max, and the inverse of the raised sum. The columns are left with the exponentials
+ * where all classes fit. */
+static void softmax_of_block(const fl_row_job *rows, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
+    struct row_state *st = &s->state;
+    const ptrdiff_t lanes = whole_lanes(n);
+    tile_fill(st->max, -R_MAX, lanes);
+    for (ptrdiff_t r = 0; r < lanes; r++) st->others[r] = 0;
+    for (ptrdiff_t first = 0; first < rows->classes; first += COLUMN_CLASSES) {
+        copy_columns(rows, first, start, n, s);
+        for (ptrdiff_t c = 0; c < classes_of_tile(rows, first); c++) column_max(st->max, s->in.columns[c], lanes);
+    }
+    for (ptrdiff_t first = 0; first < rows->classes; first += COLUMN_CLASSES) {
+        if (rows->classes > COLUMN_CLASSES) copy_columns(rows, first, start, n, s);
+        raise_tile(rows, first, n, s);
+        column_total(st->others, s->out, lanes);
+    }
+    column_invert(st->inverse, st->others, st->label, lanes);
+    clear_groups(s, 0, n);
+}
+
+/* Columns of a tile whose products with st->inverse are probabilities, whole groups; after softmax_of_block. */
+static void load_probability_columns(const fl_row_job *rows, ptrdiff_t first, ptrdiff_t start, ptrdiff_t n,
+                                  struct row_scratch *s, fl_partial *out) {
+    struct row_state *st = &s->state;
+    const ptrdiff_t classes = classes_of_tile(rows, first), lanes = whole_lanes(n);
+    if (rows->holds == FL_LOGITS) {
+        if (rows->classes <= COLUMN_CLASSES) return;
+        copy_columns(rows, first, start, n, s);
+        raise_tile(rows, first, n, s);
+        return;
+    }
+    copy_columns(rows, first, start, n, s);
+    for (ptrdiff_t c = 0; c < classes; c++) {
+        tile_fill(s->out, 0, lanes);
+        column_keep(s->in.columns[c], s->out, st->label, lanes);
+        if (!out || !(tile_sum_wide(s->out, lanes) > 0)) continue;
+        for (ptrdiff_t r = 0; r < n; r++)
+            if (s->out[r] != 0) found_bad(out, (start + r) * rows->classes + first + c, 0);
+    }
+    tile_fill(st->inverse, 1, lanes);
+    clear_groups(s, classes, n);
+}
+
+/* Labels and probabilities of a block, but for the tiles; 0 if a label is bad. */
+static int open_block(const fl_overlap_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, fl_partial *out) {
+    load_labels(&job->rows, start, n, s, out);
+    if (out->bad >= 0) return 0;
+    if (job->rows.holds == FL_LOGITS) softmax_of_block(&job->rows, start, n, s);
+    return 1;
+}
+
+/* ---- class indices ------------------------------------------------------------------------------------------------ */
+
+/* Sums of one class: p = e inverse, of which those at their own label are shared. n: whole groups, added as in
+ * add_groups. */
+static void column_sums(double *restrict sums, const real *restrict e, const real *restrict inverse,
+                        const ireal *restrict label, ptrdiff_t class, ptrdiff_t n) {
+    double predicted[FL_LANES] = {0}, shared[FL_LANES] = {0};
+    const ireal own = (ireal)class;
+    for (ptrdiff_t i = 0; i < n; i += FL_GROUP)
+        for (int l = 0; l < FL_LANES; l++) {
+            const ptrdiff_t a = i + l, b = a + FL_LANES, c = b + FL_LANES, d = c + FL_LANES;
+            const real pa = e[a] * inverse[a], pb = e[b] * inverse[b], pc = e[c] * inverse[c], pd = e[d] * inverse[d];
+            const real ta = r_where(label[a] == own, pa, 0), tb = r_where(label[b] == own, pb, 0);
+            const real tc = r_where(label[c] == own, pc, 0), td = r_where(label[d] == own, pd, 0);
+            predicted[l] += (double)((pa + pb) + (pc + pd));
+            shared[l] += (double)((ta + tb) + (tc + td));
+        }
+    sums[PREDICTED] += fold_lanes(predicted);
+    sums[SHARED] += fold_lanes(shared);
+}
+
+static void count_truths(double *sums, const ireal *label, ptrdiff_t n) {
+    for (ptrdiff_t r = 0; r < n; r++)
+        if (label[r] >= 0) sums[label[r] * FL_OVERLAP_SUMS + TRUE_SUM] += 1;
+}
+
+static void index_sums(const fl_overlap_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, double *sums,
+                       fl_partial *out) {
+    struct row_state *st = &s->state;
+    if (!open_block(job, start, n, s, out)) return;
+    for (ptrdiff_t first = 0; first < job->rows.classes; first += COLUMN_CLASSES) {
+        load_probability_columns(&job->rows, first, start, n, s, out);
+        for (ptrdiff_t c = 0; c < classes_of_tile(&job->rows, first); c++)
+            column_sums(sums + (first + c) * FL_OVERLAP_SUMS, s->in.columns[c], st->inverse, st->label, first + c,
+                        whole_groups(n));
+    }
+    count_truths(sums, st->label, n);
+    if (job->max) memcpy((real *)job->max + start, st->max, (size_t)n * sizeof(real));
+    if (job->inverse) memcpy((real *)job->inverse + start, st->inverse, (size_t)n * sizeof(real));
+}
+
+/* With G the slope at the label, by both sums, and b that of the others by `predicted`: softmax gives
+ * p_label D at the label, D = sum over the others of p (G - b), and p (b - G + D) elsewhere: nothing cancels at the label. */
+static void column_differ(double *restrict differ, const real *restrict e, const real *restrict inverse,
+                          const real *restrict at_label, const ireal *restrict label, real by_predicted, ptrdiff_t c,
+                          ptrdiff_t n) {
+    const ireal own = (ireal)c;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const real p = e[r] * inverse[r];
+        differ[r] += (double)r_where(label[r] == own, 0, p * (at_label[r] - by_predicted));
+    }
+}
+
+static void column_softmax_slope(real *restrict g, const real *restrict e, const real *restrict inverse,
+                                 const real *restrict at_label, const real *restrict differ,
+                                 const ireal *restrict label, real by_predicted, ptrdiff_t c, ptrdiff_t n) {
+    const ireal own = (ireal)c;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const real p = e[r] * inverse[r];
+        const real slope = p * (r_where(label[r] == own, 0, by_predicted - at_label[r]) + differ[r]);
+        g[r] = r_where(label[r] >= 0, slope, 0);
+    }
+}
+
+static void column_index_slope(real *restrict g, const ireal *restrict label, real by_shared, real by_predicted,
+                               ptrdiff_t c, ptrdiff_t n) {
+    const ireal own = (ireal)c;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const real slope = r_where(label[r] == own, by_shared, 0) + by_predicted;
+        g[r] = r_where(label[r] >= 0, slope, 0);
+    }
+}
+
+static void index_gradient(const fl_overlap_job *job, ptrdiff_t group, ptrdiff_t start, ptrdiff_t n,
+                           struct row_scratch *s, fl_partial *out) {
+    const fl_row_job *rows = &job->rows;
+    struct row_state *st = &s->state;
+    const ptrdiff_t lanes = whole_lanes(n);
+    const double *slopes = job->slopes + group * rows->classes * 2;
+    const int logits = rows->holds == FL_LOGITS;
+    if (!open_block(job, start, n, s, out)) return;
+    for (ptrdiff_t r = 0; r < lanes; r++) {
+        const ptrdiff_t label = st->label[r];
+        st->drop[r] = 0;
+        st->at_target[r] = label < 0 ? 0 : (real)(slopes[2 * label] + slopes[2 * label + 1]);
+    }
+    for (ptrdiff_t first = 0; logits && first < rows->classes; first += COLUMN_CLASSES) {
+        load_probability_columns(rows, first, start, n, s, NULL);
+        for (ptrdiff_t c = 0; c < classes_of_tile(rows, first); c++)
+            column_differ(st->drop, s->in.columns[c], st->inverse, st->at_target, st->label,
+                          (real)slopes[2 * (first + c) + 1], first + c, lanes);
+    }
+    for (ptrdiff_t r = 0; r < lanes; r++) st->factor[r] = (real)st->drop[r];
+    for (ptrdiff_t first = 0; first < rows->classes; first += COLUMN_CLASSES) {
+        if (logits) load_probability_columns(rows, first, start, n, s, NULL);
+        for (ptrdiff_t c = 0; c < classes_of_tile(rows, first); c++) {
+            real *own = grad_column(rows, first + c, start, n), *g = own ? own : s->out;
+            const real by_shared = (real)slopes[2 * (first + c)], by_predicted = (real)slopes[2 * (first + c) + 1];
+            if (logits)
+                column_softmax_slope(g, s->in.columns[c], st->inverse, st->at_target, st->factor, st->label, by_predicted,
+                                     first + c, lanes);
+            else
+                column_index_slope(g, st->label, by_shared, by_predicted, first + c, lanes);
+            if (!own) store_column(rows, first + c, start, n, g);
+        }
+    }
+}
+
+/* ---- a mask per class --------------------------------------------------------------------------------------------- */
+
+/* p = 1 / (1 + exp(-x)) in place of x, and its derivative p (1 - p). */
+static void column_sigmoid(real *x, real *restrict slope, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const real e = r_exp_raised(-r_abs(x[r])) * V_LOWER, p = R(1.0) / (R(1.0) + e), low = e * p;
+        x[r] = r_where(x[r] < 0, low, p);
+        slope[r] = low * p;
+    }
+}
+
+/* Where a position counts in its class, 1; else everything is 0. `outside` tells a probability, or a truth, that is none:
+ * 1 or 2. */
+static void column_choose(real *p, real *t, real *restrict counts, real *restrict outside, const ireal *restrict label,
+                          real ignored, int ignores, int hard, int probabilities, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const int keep = (label[r] >= 0) & ((t[r] != ignored) | !ignores);
+        p[r] = r_where(keep, p[r], 0);
+        t[r] = r_where(keep, t[r], 0);
+        counts[r] = r_where(keep, 1, 0);
+        const int no_truth = (t[r] < 0) | (t[r] > 1) | (hard & (t[r] != 0) & (t[r] != 1));
+        const int none = ((p[r] < 0) | (p[r] > 1)) & probabilities;
+        outside[r] = r_where(no_truth, 2, r_where(none, 1, 0));
+    }
+}
+
+static void column_mask_sums(double *restrict sums, const real *restrict p, const real *restrict t,
+                             const real *restrict counts, ptrdiff_t n) {
+    double shared[FL_LANES] = {0}, predicted[FL_LANES] = {0}, truth[FL_LANES] = {0}, counted[FL_LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i += FL_GROUP)
+        for (int l = 0; l < FL_LANES; l++) {
+            const ptrdiff_t a = i + l, b = a + FL_LANES, c = b + FL_LANES, d = c + FL_LANES;
+            shared[l] += (double)((p[a] * t[a] + p[b] * t[b]) + (p[c] * t[c] + p[d] * t[d]));
+            predicted[l] += (double)((p[a] + p[b]) + (p[c] + p[d]));
+            truth[l] += (double)((t[a] + t[b]) + (t[c] + t[d]));
+            counted[l] += (double)((counts[a] + counts[b]) + (counts[c] + counts[d]));
+        }
+    sums[SHARED] += fold_lanes(shared);
+    sums[PREDICTED] += fold_lanes(predicted);
+    sums[TRUE_SUM] += fold_lanes(truth);
+    sums[COUNTED] += fold_lanes(counted);
+}
+
+static void column_mask_slope(real *restrict g, const real *restrict t, const real *restrict counts,
+                              const real *restrict slope, real by_shared, real by_predicted, ptrdiff_t n) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) g[r] = r_where(counts[r] != 0, slope[r] * r_fma(by_shared, t[r], by_predicted), 0);
+}
+
+/* Class c of a block of masks: columns 0 to 4 hold probabilities, truths, what counts, offenders, derivatives. */
+enum { MASK_P, MASK_T, MASK_COUNTS, MASK_OUTSIDE, MASK_SLOPE, MASK_COLUMNS };
+
+static void open_mask(const fl_overlap_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
+    const fl_row_job *rows = &job->rows;
+    const ptrdiff_t lanes = whole_lanes(n);
+    const size_t size = (size_t)lanes * sizeof(real);
+    real(*column)[MAX_ROWS] = s->in.columns;
+    const real *x = load_column(rows, c, start, n, column[MASK_P]);
+    const real *t = fl_load_at(&kernels, &rows->distribution, c * rows->distribution_stride, start, n, column[MASK_T]);
+    if (x != column[MASK_P]) memcpy(column[MASK_P], x, size);
+    if (t != column[MASK_T]) memcpy(column[MASK_T], t, size);
+    if (rows->holds == FL_LOGITS)
+        column_sigmoid(column[MASK_P], column[MASK_SLOPE], lanes);
+    else
+        tile_fill(column[MASK_SLOPE], 1, lanes);
+    column_choose(column[MASK_P], column[MASK_T], column[MASK_COUNTS], column[MASK_OUTSIDE], s->state.label,
+                  (real)rows->ignore_index, !rows->every_label, job->hard, rows->holds != FL_LOGITS, lanes);
+    for (ptrdiff_t r = n; r % FL_GROUP; r++)
+        for (int k = 0; k < MASK_COLUMNS; k++) column[k][r] = 0;
+}
+
+static void mask_sums(const fl_overlap_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, double *sums,
+                      fl_partial *out) {
+    const fl_row_job *rows = &job->rows;
+    const real(*column)[MAX_ROWS] = (const real(*)[MAX_ROWS])s->in.columns;
+    count_rows(rows, start, n, s, out);
+    for (ptrdiff_t c = 0; c < rows->classes; c++) {
+        open_mask(job, c, start, n, s);
+        column_mask_sums(sums + c * FL_OVERLAP_SUMS, column[MASK_P], column[MASK_T], column[MASK_COUNTS], whole_groups(n));
+        if (!(tile_sum_wide(column[MASK_OUTSIDE], whole_groups(n)) > 0)) continue;
+        for (ptrdiff_t r = 0; r < n; r++)
+            if (column[MASK_OUTSIDE][r] != 0)
+                found_bad(out, (start + r) * rows->classes + c, column[MASK_OUTSIDE][r] == 2);
+    }
+}
+
+static void mask_gradient(const fl_overlap_job *job, ptrdiff_t group, ptrdiff_t start, ptrdiff_t n,
+                          struct row_scratch *s, fl_partial *out) {
+    const fl_row_job *rows = &job->rows;
+    const real(*column)[MAX_ROWS] = (const real(*)[MAX_ROWS])s->in.columns;
+    count_rows(rows, start, n, s, out);
+    for (ptrdiff_t c = 0; c < rows->classes; c++) {
+        const double *slopes = job->slopes + (group * rows->classes + c) * 2;
+        real *own = grad_column(rows, c, start, n), *g = own ? own : s->out;
+        open_mask(job, c, start, n, s);
+        column_mask_slope(g, column[MASK_T], column[MASK_COUNTS], column[MASK_SLOPE], (real)slopes[0], (real)slopes[1],
+                          whole_lanes(n));
+        if (!own) store_column(rows, c, start, n, g);
+    }
+}
+
+/* ---- units -------------------------------------------------------------------------------------------------------- */
+
+static void overlap_sums(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
+    const fl_overlap_job *job = arg;
+    const struct overlap_unit u = overlap_unit(job, unit);
+    double *sums = job->sums + unit * job->rows.classes * FL_OVERLAP_SUMS;
+    for (ptrdiff_t k = 0; k < job->rows.classes * FL_OVERLAP_SUMS; k++) sums[k] = 0;
+    for (ptrdiff_t start = u.first; start < u.last; start += MAX_ROWS) {
+        const ptrdiff_t n = u.last - start < MAX_ROWS ? u.last - start : MAX_ROWS;
+        (job->rows.target.data ? index_sums : mask_sums)(job, start, n, (struct row_scratch *)scratch, sums, out);
+        if (out->bad >= 0) return;
+    }
+}
+
+static void overlap_gradient(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
+    const fl_overlap_job *job = arg;
+    const struct overlap_unit u = overlap_unit(job, unit);
+    for (ptrdiff_t start = u.first; start < u.last; start += MAX_ROWS) {
+        const ptrdiff_t n = u.last - start < MAX_ROWS ? u.last - start : MAX_ROWS;
+        (job->rows.target.data ? index_gradient : mask_gradient)(job, u.group, start, n, (struct row_scratch *)scratch, out);
+        if (out->bad >= 0) return;
+    }
+}
+
+#endif
