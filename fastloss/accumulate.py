@@ -28,16 +28,12 @@ WHOLE_BATCH: frozenset[str] = frozenset(
         "focal_tversky_loss",
         "generalized_dice_loss",
         "info_nce_loss",
-        "input",
         "jaccard_loss",
         "lovasz_hinge_loss",
         "lovasz_softmax_loss",
-        "mask",
         "multiple_negatives_ranking_loss",
         "nt_xent_loss",
-        "target",
         "tversky_loss",
-        "weight",
     }
 )
 
