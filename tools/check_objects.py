@@ -7,7 +7,8 @@
 - Loops: every innermost loop of a kernel is packed arithmetic in the ISA's widest registers, none of it scalar.
 
 ``python tools/check_objects.py`` compiles the kernels for each ISA and checks them; of object files given as arguments
-it checks all but the loops, since there the compiler has inlined some. ``--self-test`` shows that each check can fail.
+it checks all but the loops, since there the compiler has inlined some; of those after `--plain`, which hold no kernels,
+that they have no AVX. ``--self-test`` shows that each check can fail.
 Needs a C compiler (CC) and GNU binutils.
 """
 
@@ -278,6 +279,12 @@ def check_object(path, loops=True):
     return [f"{Path(path).name}: {fault}" for fault in faults]
 
 
+def check_plain(path):
+    """Faults of an object without kernels, which runs before the ISA is known: instructions beyond the baseline's."""
+    found = [(name, fault) for name, code in functions(path).items() for fault in check_isa("baseline", code)]
+    return [f"{Path(path).name}: {name}: {fault}" for name, fault in found]
+
+
 def compiler():
     """CC as a list of words."""
     return shlex.split(os.environ.get("CC", "cc"))
@@ -329,6 +336,8 @@ def self_test():
             faults = check_object(target)
             if not (any(expected in fault for fault in faults) if expected else not faults):
                 wrong.append(f"planted {expected or 'nothing'!r}, found {faults}")
+            if bool(check_plain(target)) != any(flag.startswith("-m") for flag in flags):
+                wrong.append(f"AVX outside of kernels, planted {flags}, found {check_plain(target)}")
     return wrong
 
 
@@ -336,13 +345,15 @@ def main():
     """Command line: 0 if nothing is wrong, else 1 with a line per fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--self-test", action="store_true", help="plant faults and see that each is found")
+    parser.add_argument("--plain", nargs="*", default=[], help="object files without kernels: no AVX may be in them")
     parser.add_argument("objects", nargs="*", help="object files of kernels.c (default: compile them)")
     arguments = parser.parse_args()
     if arguments.self_test:
         faults, checked = self_test(), f"{len(PLANTED)} planted faults"
-    elif arguments.objects:
+    elif arguments.objects or arguments.plain:
         faults = [fault for path in arguments.objects for fault in check_object(path, loops=False)]
-        checked = f"{len(arguments.objects)} objects"
+        faults += [fault for path in arguments.plain for fault in check_plain(path)]
+        checked = f"{len(arguments.objects) + len(arguments.plain)} objects"
     else:
         with tempfile.TemporaryDirectory() as folder:
             objects = compile_kernels(folder)

@@ -36,8 +36,8 @@ TAIL = """
 
 Bugs are planted behind `-DFL_PLANT` (one place each in `csrc/`, chosen by the variable `FASTLOSS_PLANT`) and must be
 found: a label that is not compared, in row losses and in CTC; a tail that is read as a whole vector; a sum whose last
-bit depends on the ISA; a fold that leaves out a unit; a forked child that takes itself for its parent; a race. So do
-`tests/test_guard_pages.py` and `tests/test_memory.py` with an element too many and a lost byte.
+bit depends on the ISA; a fold that leaves out a unit; a forked child that takes itself for its parent; a race.
+`tests/test_guard_pages.py` finds an element too many, `tests/test_allocation.py` an array that is kept.
 {mutants}
 ## What is not promised
 

@@ -105,11 +105,13 @@ static void draw_elementwise(struct source *s, const fl_kernels *table) {
     e->size = 1;
     for (int k = 0; k < ndim; k++)
         e->size *= shape[k] = k ? ONE_OF(s, 1, 2, 3, 5, 16) : ONE_OF(s, 1, 2, 7, 15, 16, 17, 33, 64, 300, 513, 1025, 4100);
-    for (int k = 0; k < info->n_operands; k++)
-        operand(s, &e->in[k], ndim, shape, real_or_any(s, 0), chance(s, 20) ? (int)pick(s, 16) : 0, job.values);
-    if (chance(s, 25)) operand(s, &e->weight, ndim, shape, real_or_any(s, 0), (int)pick(s, 16), job.values);
-    if (chance(s, 25)) operand(s, &e->mask, ndim, shape, FL_BOOL, (int)pick(s, 16), TAME);
-    if (chance(s, 25)) operand(s, &e->grad_output, ndim, shape, real_or_any(s, 1), (int)pick(s, 16), job.values);
+    for (int k = 0; k < info->n_operands; k++) {
+        const int spreads = chance(s, 20) ? 16 : 0;
+        operand(s, &e->in[k], ndim, shape, real_or_any(s, 0), spreads, job.values);
+    }
+    if (chance(s, 25)) operand(s, &e->weight, ndim, shape, real_or_any(s, 0), 16, job.values);
+    if (chance(s, 25)) operand(s, &e->mask, ndim, shape, FL_BOOL, 16, TAME);
+    if (chance(s, 25)) operand(s, &e->grad_output, ndim, shape, real_or_any(s, 1), 16, job.values);
     for (int k = 0; k < info->n_params; k++) e->param[k] = (double)ONE_OF(s, 1, 2, 3, 4, 6, 8) / 4;
     e->scale = 1.0 / (double)ONE_OF(s, 1, 1, 3, 1000);
     const int hess = info->n_predictions == 1 && chance(s, 20);
@@ -192,7 +194,7 @@ static void draw_row_gradient(struct source *s, fl_row_job *r, const ptrdiff_t *
     const ptrdiff_t strides[2] = {r->classes * r->inner * job.real_size, job.real_size};
     fl_operand_init(&r->grad, reals(r->positions * r->classes), job.real, 0, 2, where, strides);
     r->grad_class_stride = r->inner * job.real_size;
-    if (chance(s, 30)) operand(s, &r->grad_output, 2, where, real_or_any(s, 1), (int)pick(s, 4), job.values);
+    if (chance(s, 30)) operand(s, &r->grad_output, 2, where, real_or_any(s, 1), 4, job.values);
 }
 
 /* Which positions a mask leaves; native rows of bools. */
@@ -211,7 +213,7 @@ static void draw_rows(struct source *s) {
     const ptrdiff_t where[2] = {r->positions / r->inner, r->inner};
     const int lists = job.kind == MULTILABEL || job.kind == MULTILABEL_LABELS, margin = lists || job.kind == MULTI_MARGIN;
     static int64_t read[1 << 16];
-    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, (int)pick(s, 4), TAME);
+    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, 4, TAME);
     r->every_label = lists || chance(s, 50);
     r->ignore_index = any_label(s, r->classes, 1);
     r->holds = job.kind == PROBABILITIES ? 1 + (int)pick(s, 2) : FL_LOGITS;
@@ -295,7 +297,7 @@ static void draw_tokens(struct source *s) {
         t->k = 1 + pick(s, t->rows.classes);
         t->index = output(t->rows.positions * t->k, 0, (char)0xa5);
     } else if (chance(s, 30))
-        operand(s, &t->rows.mask, 2, where, FL_BOOL, (int)pick(s, 4), TAME);
+        operand(s, &t->rows.mask, 2, where, FL_BOOL, 4, TAME);
     if (t->kind == FL_TOPK || chance(s, 60)) t->rows.value = reals(t->rows.positions * (t->kind == FL_TOPK ? t->k : 1));
     if (t->kind == FL_LOG_PROB) {
         t->rows.ignore_index = any_label(s, t->rows.classes, 1);

@@ -152,9 +152,11 @@ static char *array(struct source *s, int ndim, const ptrdiff_t *shape, ptrdiff_t
     return how.backwards ? data + extent - size : data;
 }
 
-static void operand(struct source *s, fl_operand *op, int ndim, const ptrdiff_t *shape, int dtype, int spread, int values) {
+/* `spreads`: any of so many sets of axes is broadcast; 0: none. Callers draw from the source once in an argument list at
+ * most: the order in which arguments are evaluated is the compiler's choice. */
+static void operand(struct source *s, fl_operand *op, int ndim, const ptrdiff_t *shape, int dtype, int spreads, int values) {
     ptrdiff_t strides[FL_MAX_DIMS];
-    const int swapped = fl_itemsize(dtype) > 1 && chance(s, 15);
+    const int spread = spreads ? (int)pick(s, spreads) : 0, swapped = fl_itemsize(dtype) > 1 && chance(s, 15);
     const struct layout how = any_layout(s);
     char *data = array(s, ndim, shape, strides, dtype, swapped, spread, how, values);
     fl_operand_init(op, data, dtype, swapped, ndim, shape, strides);
