@@ -7,7 +7,7 @@ from typing import Any
 
 from ._call import boolean
 from ._call_batch import batch_all, batch_hard, batch_of, hardest
-from ._call_distance import general_vectors, norm_of, positive
+from ._call_distance import norm_of, positive, vectors
 from ._call_triplet import with_distance
 
 __all__ = [
@@ -89,7 +89,7 @@ def _triplets(
     measure: Any, anchor: Any, positive_vectors: Any, negative: Any, margin: Any, swap: Any, *options: Any
 ) -> Any:
     """Triplets under one of the built-in measures."""
-    return general_vectors(
+    return vectors(
         "triplet", measure, (anchor, positive_vectors, negative), ("anchor", "positive", "negative"), None,
         positive(margin, "margin"), boolean(swap, "swap"), -1, *options,
     )  # fmt: skip
