@@ -72,7 +72,7 @@ def test_every_example_of_the_help_runs(run, name, tmp_path, monkeypatch):
         shipped = any(word.startswith("examples/") for word in words)
         monkeypatch.chdir(ROOT if shipped else tmp_path)
         status, out, err = run(*words, *["--json"] * ("--json" not in words))
-        assert (status, err) == (0, ""), words
+        assert status == 0 and (err == "" or LOSSES[name].whole_batch), words
         if not shipped:
             assert f'"value": {expected!r}' in out
 
