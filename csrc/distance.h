@@ -101,6 +101,29 @@ static void tile_squares(double *restrict lane, const real *restrict x, const re
         }
 }
 
+/* The same of a triplet, of anchor and positive, and of anchor and negative, in one pass; the bits are those of two. */
+static void tile_two_squares(double *restrict near, double *restrict far, const real *restrict a, const real *restrict p,
+                             const real *restrict q, ptrdiff_t n, real eps) {
+    const ptrdiff_t grouped = n - n % FL_GROUP;
+    for (ptrdiff_t i = 0; i < grouped; i += FL_GROUP)
+        for (int l = 0; l < FL_LANES; l++) {
+            const ptrdiff_t k = i + l;
+            const real a0 = a[k], a1 = a[k + FL_LANES], a2 = a[k + 2 * FL_LANES], a3 = a[k + 3 * FL_LANES];
+            const real p0 = apart(a0, p[k], eps), p1 = apart(a1, p[k + FL_LANES], eps);
+            const real p2 = apart(a2, p[k + 2 * FL_LANES], eps), p3 = apart(a3, p[k + 3 * FL_LANES], eps);
+            const real q0 = apart(a0, q[k], eps), q1 = apart(a1, q[k + FL_LANES], eps);
+            const real q2 = apart(a2, q[k + 2 * FL_LANES], eps), q3 = apart(a3, q[k + 3 * FL_LANES], eps);
+            near[l] += (double)(r_fma(p0, p0, p1 * p1) + r_fma(p2, p2, p3 * p3));
+            far[l] += (double)(r_fma(q0, q0, q1 * q1) + r_fma(q2, q2, q3 * q3));
+        }
+    for (ptrdiff_t i = grouped; i < n; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) {
+            const real d = apart(a[i + l], p[i + l], eps), e = apart(a[i + l], q[i + l], eps);
+            near[l] += (double)(d * d);
+            far[l] += (double)(e * e);
+        }
+}
+
 /* The same of differences times a power of two, in float64. */
 static void tile_scaled_squares(double *restrict lane, const real *restrict x, const real *restrict y, ptrdiff_t n,
                                 real eps, real up) {
@@ -198,13 +221,28 @@ static double sum_of_squares(const fl_distance_job *job, const struct pair *p, s
 #define SQUARES_MOST 0x1p1020
 #endif
 
-static double euclidean(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s) {
-    const double sum = sum_of_squares(job, p, s, 0);
+/* sum: of the squares, as sum_of_squares gives it first. */
+static double norm_of_sum(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s, double sum) {
     if (sum > SQUARES_LEAST && sum < SQUARES_MOST) return __builtin_sqrt(sum);
     const double largest = largest_of(job, p, s);
     if (!(largest > 0 && largest < (double)R_INFINITY)) return largest;
     const real up = scale_down(largest);
     return __builtin_sqrt(sum_of_squares(job, p, s, up)) / (double)up;
+}
+
+static double euclidean(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s) {
+    return norm_of_sum(job, p, s, sum_of_squares(job, p, s, 0));
+}
+
+/* Both distances of a triplet whose rows are one piece of whole lanes, the common case: one pass, one fold. */
+static int two_euclidean(const fl_distance_job *job, struct pair *near, struct pair *far, struct distance_scratch *s) {
+    double lane[2][FL_LANES] = {{0}};
+    if (job->features > FL_TILE || job->features % FL_LANES || job->features == 0) return 0;
+    load_piece(job, 0, s);
+    tile_two_squares(lane[0], lane[1], s->whole[0], s->whole[1], s->whole[2], s->lanes, (real)job->eps);
+    near->value = norm_of_sum(job, near, s, fold_lanes(lane[0]));
+    far->value = norm_of_sum(job, far, s, fold_lanes(lane[1]));
+    return 1;
 }
 
 static double manhattan(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s) {

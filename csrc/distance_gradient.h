@@ -175,17 +175,61 @@ static char *place_of_gradient(const fl_distance_job *job, int k, ptrdiff_t row,
     return (char *)row_of(&job->grad[k], row) + c * job->grad_stride[k];
 }
 
-/* Begin the gradients of the piece at hand with zeros: the whole lanes where they belong, if that is contiguous. */
+/* Where the gradients of the piece at hand are gathered: the whole lanes where they belong, if that is contiguous. */
 static struct gradient_piece begin_gradients(const fl_distance_job *job, ptrdiff_t row, struct distance_scratch *s) {
     struct gradient_piece g = {{NULL}, {NULL}};
     for (int k = 0; k < job->vectors; k++) {
         const int direct = job->grad_stride[k] == sizeof(real);
         g.whole[k] = direct ? (real *)place_of_gradient(job, k, row, s->first) : s->out[k];
         g.rest[k] = s->rest_out[k];
-        memset(g.whole[k], 0, (size_t)s->lanes * sizeof(real));
-        memset(g.rest[k], 0, FL_LANES * sizeof(real));
     }
     return g;
+}
+
+static void clear_gradients(const fl_distance_job *job, const struct distance_scratch *s, const struct gradient_piece *g) {
+    for (int k = 0; k < job->vectors; k++) {
+        memset(g->whole[k], 0, (size_t)s->lanes * sizeof(real));
+        memset(g->rest[k], 0, FL_LANES * sizeof(real));
+    }
+}
+
+static void tile_set_scaled(real *restrict gx, real *restrict gy, const real *restrict x, const real *restrict y,
+                            ptrdiff_t n, real eps, real up, real factor) {
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const real t = apart(x[i], y[i], eps) * up * factor;
+        gx[i] = t;
+        gy[i] = R(0.0) - t;
+    }
+}
+
+static void tile_set_triplet(const struct gradient_piece *g, const real *const *x, ptrdiff_t n, real eps,
+                             const struct slope *near, const struct slope *far) {
+    real *restrict ga = g->whole[0], *restrict gp = g->whole[1], *restrict gn = g->whole[2];
+    const real *restrict a = x[0], *restrict p = x[1], *restrict q = x[2];
+    const real near_up = near->up, near_factor = near->factor, far_up = far->up, far_factor = far->factor;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const real t = apart(a[i], p[i], eps) * near_up * near_factor;
+        const real u = apart(a[i], q[i], eps) * far_up * far_factor;
+        ga[i] = t + u;
+        gp[i] = R(0.0) - t;
+        gn[i] = R(0.0) - u;
+    }
+}
+
+/* The common case without zeros to add to: Euclidean distances of one pair, or of two, of whole lanes. Whether it is. */
+static int set_gradients(const fl_distance_job *job, int pairs, const struct slope *slope, struct distance_scratch *s,
+                         const struct gradient_piece *g) {
+    if (job->metric > FL_SQUARED || s->left || s->lanes == 0 || pairs > 2) return 0;
+    if (pairs == 2)
+        tile_set_triplet(g, s->whole, s->lanes, (real)job->eps, &slope[0], &slope[1]);
+    else
+        tile_set_scaled(g->whole[0], g->whole[1], s->whole[0], s->whole[1], s->lanes, (real)job->eps, slope->up,
+                        slope->factor);
+    return 1;
 }
 
 static void scatter(char *to, ptrdiff_t stride, const real *g, ptrdiff_t n) {

@@ -24,8 +24,10 @@ static void measure_pairs(const fl_distance_job *job, struct row_terms *t, struc
     for (int k = 0; k < t->pairs; k++) {
         t->pair[k].x = x[k];
         t->pair[k].y = y[k];
-        t->pair[k].value = measure(job, &t->pair[k], s);
     }
+    int done = 0;
+    if (job->vectors == 3 && job->metric == FL_EUCLIDEAN && two_euclidean(job, &t->pair[0], &t->pair[1], s)) done = 2;
+    for (int k = done; k < t->pairs; k++) t->pair[k].value = measure(job, &t->pair[k], s);
 }
 
 /* max(0, margin + d(a, p) - d(a, n)); with swap the nearer of d(a, n) and d(p, n), a tie being split. */
@@ -75,8 +77,11 @@ static void row_gradients(const fl_distance_job *job, ptrdiff_t row, const struc
     for (ptrdiff_t c = 0; c < job->features; c += FL_TILE) {
         load_piece(job, c, s);
         const struct gradient_piece g = begin_gradients(job, row, s);
-        for (int k = 0; t && k < t->pairs; k++)
-            if (t->slope[k] != 0) pull(job, &t->pair[k], &slope[k], s, &g);
+        if (!t || t->slope[0] == 0 || !set_gradients(job, t->pairs, slope, s, &g)) {
+            clear_gradients(job, s, &g);
+            for (int k = 0; t && k < t->pairs; k++)
+                if (t->slope[k] != 0) pull(job, &t->pair[k], &slope[k], s, &g);
+        }
         end_gradients(job, row, s, &g);
     }
 }
@@ -102,7 +107,8 @@ static void distance_rows(const void *arg, ptrdiff_t block, char *scratch, fl_pa
     const real *mask = load_numbers(&job->mask, start, n, 1, s->mask);
     const real *grad_output = load_numbers(&job->grad_output, start, n, 1, s->grad_output);
     for (ptrdiff_t r = 0; r < n; r++) {
-        struct row_terms t = {.loss = 0};
+        struct row_terms t;
+        t.loss = 0;
         const int counts = mask[r] != 0;
         for (int k = 0; k < job->vectors; k++) s->run[k] = row_of(&job->in[k], start + r);
         s->first = -1;

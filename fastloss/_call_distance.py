@@ -66,7 +66,12 @@ class Measure:
         return Measure(metric, p, eps)
 
 
+USUAL = Measure("minkowski", 2.0, 1e-6)
+
+
 def norm_of(p: Any, eps: Any) -> Measure:
+    if type(p) is float and type(eps) is float and (p, eps) == (USUAL.p, USUAL.eps):
+        return USUAL  # the common case, without the cost of the others
     power, small = real_number(p, "p"), real_number(eps, "eps")
     if not power > 0:
         raise ValueError(f"p must be positive, got {p!r}")
@@ -191,6 +196,13 @@ def general_vectors(
     return result(reduced(total, reduction, denominator, value), grads)
 
 
+if _config.native is not None:
+    _config.native._connect_vectors(general_vectors)
+    vectors: Callable[..., Any] = _config.native.vectors
+else:
+    vectors = general_vectors
+
+
 def axis_of(dim: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
     """The features' axis, counted from the end, of operands whose shapes broadcast; 1 is 0 for a single vector."""
     axis, ndim = integer(dim, "dim"), max(map(len, shapes))
@@ -209,7 +221,7 @@ def pairwise(
     arrays = as_array(x1, "x1"), as_array(x2, "x2")
     if max(a.ndim for a in arrays) == 0:
         raise ValueError("x1 has shape (), expected (D,), (N, D) or (..., D)")
-    return general_vectors(
+    return vectors(
         "pair", measure, (x1, x2), ("x1", "x2"), None, 0.0, False, axis_of(dim, (arrays[0].shape, arrays[1].shape)),
         "none", None, return_grad, grad_output, out, grad_out, boolean(keepdim, "keepdim"),
     )  # fmt: skip
@@ -225,7 +237,7 @@ def every_pair(x: Any, y: Any, metric: Any, p: Any, out: Any) -> Any:
     measure = power if metric == "minkowski" else named(metric, "metric")
     real = working_dtype((x, arrays[0]), (y, arrays[1]))
     first, second = (a.astype(real, copy=False) for a in arrays)  # each vector is read many times
-    return general_vectors(
+    return vectors(
         "pair", measure, (first[:, np.newaxis], second), ("x", "y"), None, 0.0, False, -1, "none", None, False, None,
         out, None,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._arrays import Array, as_array, as_mask, check_broadcast, working_dtype
 from ._call import boolean, check_options, outputs, reduced, result, scale_of, split_grad_output
-from ._call_distance import Measure, common_shape, general_vectors, named, norm_of, positive, sum_to
+from ._call_distance import Measure, common_shape, named, norm_of, positive, sum_to, vectors
 
 NAMES = ("anchor", "positive", "negative")
 PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -29,7 +29,7 @@ def with_distance(
         measure = norm_of(2.0, 1e-6)
     else:
         measure = named(distance_function, "distance_function")
-    return general_vectors("triplet", measure, operands, NAMES, None, bound, swaps, -1, *options)
+    return vectors("triplet", measure, operands, NAMES, None, bound, swaps, -1, *options)
 
 
 def _distances(function: Callable[..., Any], x: Array, y: Array, positions: tuple[int, ...]) -> Array:
@@ -80,10 +80,10 @@ def _by_function(
     inputs = [a for a in (*arrays, mask_array, grad_output_array) if a is not None]
     value, grads = outputs(out, grad_out, positions, [a.shape for a in arrays], real, inputs, reduction, return_grad)
     counted = np.ones(positions, bool) if mask_array is None else np.broadcast_to(mask_array, positions)
-    vectors = [np.broadcast_to(a, shape).astype(real) for a in arrays]
+    rows = [np.broadcast_to(a, shape).astype(real) for a in arrays]
     pairs = PAIRS if swap else PAIRS[:2]
     with np.errstate(all="ignore"):
-        near, far, *other = (_distances(function, vectors[i], vectors[j], positions) for i, j in pairs)
+        near, far, *other = (_distances(function, rows[i], rows[j], positions) for i, j in pairs)
         loss, slopes = _slopes(near, far, other[0] if swap else None, margin)
         loss = np.where(counted, loss, 0.0)
         denominator = float(np.count_nonzero(counted)) if reduction == "mean" else 1.0
@@ -92,9 +92,9 @@ def _by_function(
         if grads is not None:
             upstream = np.broadcast_to(1.0 if grad_output_array is None else grad_output_array, positions)
             upstream = upstream * (scale_of(reduction, denominator) * factor)
-            totals = [np.zeros(shape) for _ in vectors]
+            totals = [np.zeros(shape) for _ in rows]
             for (i, j), slope in zip(pairs, slopes, strict=True):
-                by_x, by_y = _gradients(function, vectors[i], vectors[j], np.where(counted, slope * upstream, 0.0))
+                by_x, by_y = _gradients(function, rows[i], rows[j], np.where(counted, slope * upstream, 0.0))
                 totals[i] += np.where(counted[..., np.newaxis], by_x, 0.0)
                 totals[j] += np.where(counted[..., np.newaxis], by_y, 0.0)
             for g, total in zip(grads, totals, strict=True):

@@ -79,3 +79,121 @@ def mine(cnp.ndarray products, cnp.ndarray vectors, cnp.ndarray square, cnp.ndar
     job.positive = <int64_t *>cnp.PyArray_DATA(positive)
     job.negative = <int64_t *>cnp.PyArray_DATA(negative)
     run(table.mine_row, &job, job.rows, cnp.PyArray_DIMS(products)[1], &fold, NULL, table)
+
+
+# ---- the common case -------------------------------------------------------------------------------------------------
+
+_general_vectors = None
+
+
+def _connect_vectors(general_vectors):
+    """`_call_distance` hands over what the fast path falls back to."""
+    global _general_vectors
+    _general_vectors = general_vectors
+
+
+cdef bint alike_vectors(tuple operands) noexcept:
+    """Plain arrays of one shape and dtype, (D,) or more."""
+    cdef Py_ssize_t k
+    if not is_plain(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
+        return False
+    for k in range(1, len(operands)):
+        if not same_layout(operands[0], operands[k]):
+            return False
+    return True
+
+
+cdef bint one_per_row(object target, cnp.ndarray vectors) noexcept:
+    """None, or a contiguous array of integers or of the vectors' dtype in their leading shape."""
+    cdef int axis
+    if target is None:
+        return True
+    if type(target) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray t = <cnp.ndarray>target
+    if not (is_plain_labels(t) or (is_plain(t) and cnp.PyArray_TYPE(t) == cnp.PyArray_TYPE(vectors))):
+        return False
+    if cnp.PyArray_NDIM(t) != cnp.PyArray_NDIM(vectors) - 1:
+        return False
+    for axis in range(cnp.PyArray_NDIM(t)):
+        if cnp.PyArray_DIMS(t)[axis] != cnp.PyArray_DIMS(vectors)[axis]:
+            return False
+    return True
+
+
+def vectors(loss, measure, tuple operands, tuple names, target, double margin, bint swap, int axis, reduction, mask,
+            return_grad, grad_output, out, grad_out, bint keepdim=False):
+    """Contiguous vectors of one shape and dtype straight to C."""
+    cdef int kind = reduction_code(reduction)
+    if (kind != OTHER and axis == -1 and not keepdim and mask is None and grad_output is None and out is None
+            and grad_out is None and (return_grad is True or return_grad is False) and alike_vectors(operands)
+            and one_per_row(target, <cnp.ndarray>operands[0]) and native_backend()):
+        found = fast_vectors(loss, measure, operands, target, margin, swap, kind, return_grad)
+        if found is not None:
+            return found
+    return _general_vectors(loss, measure, operands, names, target, margin, swap, axis, reduction, mask, return_grad,
+                            grad_output, out, grad_out, keepdim)
+
+
+cdef inline void rows_of(fl_operand *op, cnp.ndarray a, Py_ssize_t rows, Py_ssize_t features) noexcept:
+    direct(op, a)
+    op.shape[0] = rows
+    op.strides[0] = features * cnp.PyArray_ITEMSIZE(a)
+
+
+cdef int set_measure(fl_distance_job *job, measure, int real_size) except -1:
+    """As `Measure.rounded` does it."""
+    cdef float p = measure.p, eps = measure.eps
+    job.p = p if real_size == 4 else <double>measure.p
+    job.eps = eps if real_size == 4 else <double>measure.eps
+    job.metric = _metrics[measure.metric]
+    if job.metric == FL_MINKOWSKI:
+        job.metric = (FL_EUCLIDEAN if job.p == 2.0 else FL_MANHATTAN if job.p == 1.0 else
+                      FL_CHEBYSHEV if job.p > DBL_MAX else FL_MINKOWSKI)
+    return 0
+
+
+cdef object fast_vectors(loss, measure, tuple operands, target, double margin, bint swap, int kind, bint return_grad):
+    """None: a target is outside its domain; the general path says which."""
+    cdef cnp.ndarray x = <cnp.ndarray>operands[0]
+    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
+    cdef fl_distance_job job
+    cdef fl_fold fold
+    cdef int k
+    cdef object value = None
+    memset(&job, 0, sizeof(fl_distance_job))
+    job.want = FL_VALUE | (FL_GRAD if return_grad else 0)
+    job.loss = _vector_losses[loss]
+    set_measure(&job, measure, cnp.PyArray_ITEMSIZE(x))
+    job.margin, job.swap = margin, swap
+    job.vectors = len(operands)
+    job.features = cnp.PyArray_DIMS(x)[cnp.PyArray_NDIM(x) - 1]
+    job.rows = cnp.PyArray_SIZE(x) // job.features
+    for k in range(job.vectors):
+        rows_of(&job.in_[k], <cnp.ndarray>operands[k], job.rows, job.features)
+        job.feature_stride[k] = cnp.PyArray_ITEMSIZE(x)
+    if target is not None:
+        direct(&job.target, <cnp.ndarray>target)
+        if is_plain_labels(target):
+            job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(<cnp.ndarray>target) == cnp.NPY_INT64 else FL_INT32
+    if kind == NONE:
+        value = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x) - 1, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
+    grads = None
+    if return_grad:
+        grads = (empty_like(x), empty_like(x)) if job.vectors == 2 else (empty_like(x), empty_like(x), empty_like(x))
+        for k in range(job.vectors):
+            rows_of(&job.grad[k], <cnp.ndarray>grads[k], job.rows, job.features)
+            job.grad_stride[k] = cnp.PyArray_ITEMSIZE(x)
+    # From here on nothing is read from the arrays' shapes: another thread may change them.
+    job.scale = 1.0 / <double>job.rows if kind == MEAN else 1.0
+    run_vector_job(table, &job, &fold)
+    if fold.total.bad >= 0:
+        return None
+    if kind == MEAN:
+        value = float64(fl_fold_sum(&fold) / <double>job.rows)
+    elif kind == SUM:
+        value = float64(fl_fold_sum(&fold))
+    elif cnp.PyArray_NDIM(<cnp.ndarray>value) == 0:
+        value = value[()]
+    return (value, grads) if return_grad else value

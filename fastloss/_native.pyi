@@ -142,6 +142,24 @@ def _connect_rows(
     general_multilabel_margin: Callable[..., Any],
 ) -> None: ...
 def run_vectors(given: Any) -> tuple[float, int]: ...
+def vectors(
+    loss: str,
+    measure: Any,
+    operands: tuple[Any, ...],
+    names: tuple[str, ...],
+    target: Any,
+    margin: float,
+    swap: bool,
+    axis: int,
+    reduction: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+    keepdim: bool = False,
+) -> Any: ...
+def _connect_vectors(general_vectors: Callable[..., Any]) -> None: ...
 def mine(
     products: _Array,
     vectors: _Array,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._call import nonnegative
-from ._call_distance import Measure, every_pair, finite, general_vectors, norm_of, pairwise, positive
+from ._call_distance import Measure, every_pair, finite, norm_of, pairwise, positive, vectors
 
 __all__ = ["cdist", "contrastive_loss", "cosine_embedding_loss", "cosine_similarity", "pairwise_distance"]
 
@@ -212,7 +212,7 @@ def cosine_embedding_loss(
     >>> round(float(fl.cosine_embedding_loss([[1.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 1.0]], [1, -1])), 6)
     1.0
     """
-    return general_vectors(
+    return vectors(
         "cosine_embedding", Measure("shifted_similarity"), (input1, input2), ("input1", "input2", "target"), target,
         finite(margin, "margin"), False, -1, reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip
@@ -272,7 +272,7 @@ def contrastive_loss(
     >>> fl.contrastive_loss([[0.0, 0.0], [0.0, 0.0]], [[0.3, 0.4], [0.3, 0.4]], [0, 1], reduction="none").tolist()
     [0.125, 0.125]
     """
-    return general_vectors(
+    return vectors(
         "contrastive", Measure("euclidean"), (input1, input2), ("input1", "input2", "target"), target,
         positive(margin, "margin"), False, -1, reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip

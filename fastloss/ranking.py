@@ -81,7 +81,8 @@ def nt_xent_loss(
 ) -> Any:  # fmt: skip
     r"""Normalised, temperature-scaled cross entropy of two views of a batch (SimCLR).
 
-    Of the 2 N vectors each is to recognise its other view among all but itself by the cosine over `temperature`.
+    Of the 2 N vectors z each is to recognise its other view among all but itself:
+    :math:`-\log \text{softmax}_{j \ne i}(\cos(z_i, z_j) / \tau)` at that view.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def nt_xent_loss(
     input2 : array_like, shape (N, D)
         Second views of the same samples. A prediction operand.
     temperature : float, default 0.5
-        The cosines are divided by it; positive.
+        The cosines are divided by it: tau, positive.
     reduction : {"mean", "sum", "none"}
         "mean" divides by the number of vectors that count, 2 N without a mask.
     mask : array_like of bool, shape (2 N,), optional
@@ -143,7 +144,7 @@ def multiple_negatives_ranking_loss(
     reduction: str = "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None,
     grad_out: Any = None,
 ) -> Any:  # fmt: skip
-    r"""Cross entropy of an anchor's scaled similarities to all positives and negatives of the batch.
+    r"""Cross entropy of an anchor's similarities, :math:`-\log \text{softmax}_j(s \cos(a_i, p_j))` at j = i.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def multiple_negatives_ranking_loss(
     negative : array_like, shape (M, D), optional
         Further vectors that belong to no anchor. A prediction operand where given.
     scale : float, default 20.0
-        Factor of the similarities, positive: one over the temperature.
+        Factor s of the similarities, positive: one over the temperature.
     normalize : bool, default True
         Similarity is the cosine. False: the product.
     reduction : {"mean", "sum", "none"}
@@ -191,7 +192,7 @@ def multiple_negatives_ranking_loss(
     --------
     >>> import fastloss as fl
     >>> round(float(fl.multiple_negatives_ranking_loss([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.5], [0.5, 1.0]])), 6)
-    0.000131
+    0.00013
     """
     factor = above_zero(scale, "scale")
     arrays = [embeddings_of(anchor, "anchor"), embeddings_of(positive, "positive")]

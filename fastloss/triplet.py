@@ -7,7 +7,7 @@ from typing import Any
 
 from ._call import boolean
 from ._call_batch import batch_all, batch_hard, batch_of, hardest
-from ._call_distance import general_vectors, norm_of, positive
+from ._call_distance import norm_of, positive, vectors
 from ._call_triplet import with_distance
 
 __all__ = [
@@ -89,7 +89,7 @@ def _triplets(
     measure: Any, anchor: Any, positive_vectors: Any, negative: Any, margin: Any, swap: Any, *options: Any
 ) -> Any:
     """Triplets under one of the built-in measures."""
-    return general_vectors(
+    return vectors(
         "triplet", measure, (anchor, positive_vectors, negative), ("anchor", "positive", "negative"), None,
         positive(margin, "margin"), boolean(swap, "swap"), -1, *options,
     )  # fmt: skip
@@ -198,7 +198,7 @@ def batch_hard_triplet_loss(
     embeddings: Any, labels: Any, *, margin: float = 1.0, metric: str = "euclidean", reduction: str = "mean",
     mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
 ) -> Any:  # fmt: skip
-    r"""Triplet loss of every embedding with its farthest positive and its nearest negative in the batch.
+    r"""Triplet loss of each embedding with its hardest partners, :math:`\max(0, m + \max_p d(a, p) - \min_n d(a, n))`.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def batch_all_triplet_loss(
     reduction: str = "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None,
     grad_out: Any = None,
 ) -> Any:  # fmt: skip
-    r"""Triplet loss of all valid triplets of a batch.
+    r"""Triplet loss of all triplets of a batch, the mean of :math:`\max(0, \text{margin} + d(a, p) - d(a, n))`.
 
     Parameters
     ----------

@@ -232,6 +232,38 @@ def test_bits_do_not_depend_on_threads(rng):
     assert len(found) == 1
 
 
+DIGEST = """
+import hashlib
+import numpy as np
+import fastloss as fl
+from cases import bits
+rng, digest = np.random.default_rng(0), hashlib.sha256()
+for dtype in ("f4", "f8", "f2"):
+    for features in (1, 16, 37, 128, 1024, 1100):
+        a, p, n = rng.normal(size=(3, 20, features)).astype(dtype)
+        target, labels = rng.choice([-1, 1], 20), rng.integers(0, 4, 20)
+        for power in (2.0, 1.0, np.inf, 2.5, 0.7):
+            for swap in (False, True):
+                digest.update(bits(fl.triplet_margin_loss(a, p, n, p=power, swap=swap, return_grad=True)))
+        digest.update(bits(fl.cosine_embedding_loss(a, p, target, return_grad=True)))
+        digest.update(bits(fl.contrastive_loss(a, p, target > 0, return_grad=True)))
+        digest.update(bits(fl.cosine_similarity(a, p, return_grad=True)))
+        digest.update(bits(fl.hardest_triplets(a, labels)) + bits(fl.batch_hard_triplet_loss(a, labels)))
+        digest.update(bits(fl.cdist(a, p)))
+print(digest.hexdigest())
+"""
+
+
+def test_fma_isas_give_equal_bits(run_python):
+    usable = [name for name, state in fl.isas().items() if state["compiled"] and state["supported"]]
+    found = {}
+    for isa in usable:
+        result = run_python(DIGEST, FASTLOSS_ISA=isa)
+        assert result.returncode == 0, result.stderr
+        found[isa] = result.stdout
+    assert len({digest for isa, digest in found.items() if isa != "baseline"}) <= 1
+
+
 def test_a_row_is_the_same_alone(rng):
     vectors = rng.normal(size=(3, 40, 70)).astype(np.float32)
     value, grads = fl.triplet_margin_loss(*vectors, p=3, reduction="none", return_grad=True)

@@ -121,7 +121,14 @@ SCALAR_ALLOWED = {
     "baseline_64 tile_distance": "SSE2 has no mask of 64-bit lanes",
     **{
         f"baseline_64 {name}": "SSE2 has no mask or comparison of 64-bit lanes"
-        for name in ("tile_largest", "tile_pull_sign", "tile_pull_largest", "tile_pull_power", "tile_count_largest")
+        for name in (
+            "tile_largest",
+            "tile_pull_sign",
+            "tile_pull_largest",
+            "tile_pull_power",
+            "tile_count_largest",
+            "tile_squared_distances",
+        )
     },
 }
 UNPACKED_ALLOWED = {
