@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear")
+GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear", "boxes", "masks")
 
 # Loss of a cell -> name of its case in tests/cases.py.
 CASES = {
@@ -50,6 +50,9 @@ REGRESSION = ("smooth_l1", "rmse", "log_cosh", "quantile", "mape", "smape", "msl
 COUNTS = ("poisson_nll", "kl_div", "gamma_nll", "tweedie_nll")
 TOKENS = ("token_log_probs", "logsumexp", "entropy", "topk_log_probs", "kl_div_logits")
 TOP_K = 10
+BOXES = ("giou", "ciou", "box_iou")
+MASKS = ("dice", "tversky", "focal_tversky", "generalized_dice", "lovasz_softmax")  # of class indices
+ONE_MASK = ("dice_binary", "jaccard_multilabel", "lovasz_hinge")
 ONE_OPERAND = ("cross_entropy", "multi_margin", "multilabel_margin")
 THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
 SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
@@ -89,8 +92,14 @@ class Cell:
         return self.group in ("tokens", "linear")
 
     @property
+    def is_vision(self) -> bool:
+        return self.group in ("boxes", "masks")
+
+    @property
     def streams(self) -> int:
         """Floating-point operands of the size of `input` that a call reads."""
+        if self.group == "masks":
+            return 1  # beside labels, or bools
         return 1 if self.loss in ONE_OPERAND or self.is_ctc else 3 if self.loss in THREE_OPERANDS else 2
 
     @property
@@ -103,6 +112,8 @@ class Cell:
             return _ctc_operands(self)
         if self.is_tokens:
             return _token_operands(self)
+        if self.is_vision:
+            return _vision_operands(self)
         if self.loss == "multilabel_margin":
             return _label_lists(self)
         return self.case.operands(self.shape, self.dtype)
@@ -167,6 +178,22 @@ def _token_operands(cell: Cell) -> dict[str, Any]:
     return {"logits": draw(cell.shape), **second, **(labels if cell.loss == "token_log_probs" else {})}
 
 
+def _vision_operands(cell: Cell) -> dict[str, Any]:
+    """Boxes of which most pairs meet; normal logits, and labels drawn evenly or masks of a third."""
+    import numpy as np
+
+    rng = np.random.default_rng(cell.shape)
+    if cell.group == "boxes":
+        low = rng.uniform(0, 100, (cell.shape[0], 2))
+        boxes = np.concatenate([low, low + rng.uniform(30, 90, low.shape)], axis=1)
+        other = boxes + rng.uniform(-8, 8, boxes.shape)
+        return {"input": boxes.astype(cell.dtype), "target": other.astype(cell.dtype)}
+    x = rng.standard_normal(cell.shape, np.float32).astype(cell.dtype, copy=False)
+    if cell.loss in ONE_MASK:
+        return {"input": x, "target": rng.random(cell.shape) < 1 / 3}
+    return {"input": x, "target": rng.integers(0, cell.shape[1], cell.shape[:1] + cell.shape[2:])}
+
+
 def _label_lists(cell: Cell) -> dict[str, Any]:
     """Normal scores and lists of so many different positives, in the shape that PyTorch wants: -1 behind the end."""
     import numpy as np
@@ -227,6 +254,13 @@ MARGINS = [
     Cell("multilabel_margin 1024x1000", "multilabel_margin", (1024, 1000), "float32", "in-cache", labels=20),
 ]
 
+VISION = [
+    *(Cell(f"{loss} {n}", loss, (n, 4), "float32", "boxes") for loss in BOXES[:2] for n in (100, 10_000, 1_000_000)),
+    *(Cell(f"box_iou {n}x{n}", "box_iou", (n, 4), "float32", "boxes") for n in (100, 1000)),
+    *(_rows(shape, "masks", loss=loss) for loss in MASKS for shape in ((2, 4, 32, 32), (8, 21, 128, 128))),
+    *(_rows(shape, "masks", loss=loss) for loss in ONE_MASK for shape in ((2, 1, 32, 32), (8, 1, 256, 256))),
+]
+
 CELLS = [
     *_elementwise("100", "small"),
     _rows((32, 10), "small"),
@@ -244,6 +278,7 @@ CELLS = [
     *CTC,
     *TOKEN_CELLS,
     *MARGINS,
+    *VISION,
 ]
 
 
@@ -301,6 +336,9 @@ FLOORS = [
     Floor("ctc-log-probs", "gradient", 14.0),
     Floor("ctc-logits", "forward", 8.0),
     Floor("ctc-logits", "gradient", 12.0),
+    *(Floor(group, mode, 5.0) for group in ("boxes", "masks") for mode in ("forward", "gradient")),
+    *(Floor(cell.name, "forward", NO_LOSS) for cell in VISION),
+    *(Floor(cell.name, "gradient", NO_LOSS) for cell in VISION if cell.loss != "box_iou"),
     *(Floor(cell.name, mode, 4.0) for cell in CTC for mode in ("forward", "gradient")),
     *(Floor(cell.name, mode, 6.0, peer="jax") for cell in CTC for mode in ("forward", "gradient")),
 ]

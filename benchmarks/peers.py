@@ -18,6 +18,7 @@ import peers_counts
 import peers_ctc
 import peers_margin
 import peers_tokens
+import peers_vision
 from cells import Cell
 
 Calls = dict[str, Callable[[], Any]]
@@ -74,6 +75,8 @@ class Fastloss:
             return peers_ctc.fastloss_calls(self.module, cell, operands)
         if cell.is_tokens:
             return peers_tokens.fastloss_calls(self.module, cell, operands)
+        if cell.is_vision:
+            return peers_vision.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
@@ -107,6 +110,8 @@ class Torch:
             return peers_ctc.torch_calls(self.torch, cell, operands)
         if cell.is_tokens:
             return peers_tokens.torch_calls(self.torch, cell, operands)
+        if cell.is_vision:
+            return peers_vision.torch_calls(self.torch, cell, operands)
         function = cell.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
@@ -140,6 +145,8 @@ class Jax:
             return peers_ctc.jax_calls(jax, operands)
         if cell.is_tokens:
             return peers_tokens.jax_calls(jax, cell, operands)
+        if cell.is_vision:
+            return {}
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         if cell.loss == "multilabel_margin":
             args[1] = args[1][:, : cell.labels]
@@ -207,7 +214,7 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if cell.is_ctc or cell.is_tokens:
+        if cell.is_ctc or cell.is_tokens or cell.is_vision:
             return {}
         args = _positional(cell, operands)
         value, gradient = NUMPY[cell.loss]
@@ -528,9 +535,10 @@ def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
         raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
     for part, wanted in zip(parts, expected_parts, strict=True):
         # In the mean, since libraries choose different subgradients at the few elements where x = y. CTC's peers add
-        # logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from its own in float64.
+        # logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from its own in float64. The
+        # published Lovasz code takes differences of losses near 1: in float32 few digits are left of a step.
         difference, scale = (
             float(np.mean(np.abs(a), dtype=np.float64)) for a in (part.reshape(wanted.shape) - wanted, wanted)
         )
-        if not difference <= (1e-2 if cell.is_ctc else 1e-3) * scale:
+        if not difference <= (5e-2 if "lovasz" in cell.loss else 1e-2 if cell.is_ctc else 1e-3) * scale:
             raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")
