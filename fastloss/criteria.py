@@ -628,8 +628,9 @@ class GeneralizedDiceLoss(Criterion):
     _function = staticmethod(generalized_dice_loss)
 
     def __init__(
-        self, reduction: str = "mean", *, mode: str = "multiclass", from_logits: bool = True, weighting: str =
-        "square", smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, ignore_index: int = -100,
+        self, reduction: str = "mean", *, mode: str = "multiclass", from_logits: bool = True,
+        weighting: str = "square", smooth: float = 0.0, class_axis: int = 1, per_image: bool = False,
+        ignore_index: int = -100,
     ) -> None:  # fmt: skip
         super().__init__(
             reduction=reduction, mode=mode, from_logits=from_logits, weighting=weighting, smooth=smooth,

@@ -23,9 +23,10 @@ __all__ = [
 
 
 def dice_loss(
-    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, smooth: float = 0.0, class_axis:
-    int = 1, per_image: bool = False, classes: str = "all", ignore_index: int = -100, reduction: str = "mean", mask:
-    Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, smooth: float = 0.0,
+    class_axis: int = 1, per_image: bool = False, classes: str = "all", ignore_index: int = -100,
+    reduction: str = "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None,
+    grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Dice loss, one minus the share of the overlap, :math:`1 - \frac{2 I + s}{P + T + s}`.
 
@@ -101,9 +102,10 @@ def dice_loss(
 
 
 def jaccard_loss(
-    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, smooth: float = 0.0, class_axis:
-    int = 1, per_image: bool = False, classes: str = "all", ignore_index: int = -100, reduction: str = "mean", mask:
-    Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, smooth: float = 0.0,
+    class_axis: int = 1, per_image: bool = False, classes: str = "all", ignore_index: int = -100,
+    reduction: str = "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None,
+    grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Jaccard (IoU) loss of masks, :math:`1 - \frac{I + s}{P + T - I + s}`.
 
@@ -178,10 +180,10 @@ def jaccard_loss(
 
 
 def tversky_loss(
-    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, alpha: float = 0.5, beta: float
-    = 0.5, smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, classes: str = "all", ignore_index:
-    int = -100, reduction: str = "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out:
-    Any = None, grad_out: Any = None,
+    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, alpha: float = 0.5,
+    beta: float = 0.5, smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, classes: str = "all",
+    ignore_index: int = -100, reduction: str = "mean", mask: Any = None, return_grad: bool = False,
+    grad_output: Any = None, out: Any = None, grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Tversky loss, errors of two kinds, :math:`1 - \frac{I + s}{I + \alpha (P - I) + \beta (T - I) + s}`.
 
@@ -265,10 +267,10 @@ def tversky_loss(
 
 
 def focal_tversky_loss(
-    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, alpha: float = 0.3, beta: float
-    = 0.7, gamma: float = 0.75, smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, classes: str =
-    "all", ignore_index: int = -100, reduction: str = "mean", mask: Any = None, return_grad: bool = False,
-    grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, alpha: float = 0.3,
+    beta: float = 0.7, gamma: float = 0.75, smooth: float = 0.0, class_axis: int = 1, per_image: bool = False,
+    classes: str = "all", ignore_index: int = -100, reduction: str = "mean", mask: Any = None,
+    return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Focal Tversky loss of masks, :math:`(1 - \frac{I + s}{I + \alpha (P - I) + \beta (T - I) + s})^\gamma`.
 
@@ -355,9 +357,9 @@ def focal_tversky_loss(
 
 def generalized_dice_loss(
     input: Any, target: Any, *, mode: str = "multiclass", from_logits: bool = True, weighting: str = "square",
-    smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, ignore_index: int = -100, reduction: str =
-    "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any =
-    None,
+    smooth: float = 0.0, class_axis: int = 1, per_image: bool = False, ignore_index: int = -100,
+    reduction: str = "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None,
+    grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Generalised Dice loss of all classes, :math:`1 - \frac{2 \sum_c w_c I_c + s}{\sum_c w_c (P_c + T_c) + s}`.
 
@@ -438,9 +440,9 @@ def generalized_dice_loss(
 
 
 def lovasz_softmax_loss(
-    input: Any, target: Any, *, from_logits: bool = True, class_axis: int = 1, per_image: bool = False, classes: str
-    = "present", ignore_index: int = -100, reduction: str = "mean", mask: Any = None, return_grad: bool = False,
-    grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    input: Any, target: Any, *, from_logits: bool = True, class_axis: int = 1, per_image: bool = False,
+    classes: str = "present", ignore_index: int = -100, reduction: str = "mean", mask: Any = None,
+    return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Lovasz-softmax loss, the Lovasz extension of the Jaccard loss, :math:`\sum_k e_{(k)} (J_k - J_{k-1})`.
 
@@ -516,9 +518,9 @@ def lovasz_softmax_loss(
 
 
 def lovasz_hinge_loss(
-    input: Any, target: Any, *, mode: str = "binary", class_axis: int = 1, per_image: bool = False, classes: str =
-    "all", ignore_index: int = -100, reduction: str = "mean", mask: Any = None, return_grad: bool = False,
-    grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    input: Any, target: Any, *, mode: str = "binary", class_axis: int = 1, per_image: bool = False,
+    classes: str = "all", ignore_index: int = -100, reduction: str = "mean", mask: Any = None,
+    return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Lovasz hinge loss of masks, an extension of the Jaccard loss, :math:`\sum_k \max(0, e_{(k)}) (J_k - J_{k-1})`.
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear")
+GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear", "boxes", "masks")
 
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
 BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
@@ -19,6 +19,9 @@ COUNTS = ("poisson_nll", "kl_div", "gamma_nll", "tweedie_nll")
 TOKENS = ("token_log_probs", "logsumexp", "entropy", "topk_log_probs", "kl_div_logits")
 TOP_K = 10
 ONE_EXP = ("cross_entropy", "logsumexp", "token_log_probs", "poisson_nll", "gamma_nll")  # per element, and little else
+BOXES = ("giou", "ciou", "box_iou")
+MASKS = ("dice", "tversky", "focal_tversky", "generalized_dice", "lovasz_softmax")  # of class indices
+ONE_MASK = ("dice_binary", "jaccard_multilabel", "lovasz_hinge")
 ONE_OPERAND = ("cross_entropy", "multi_margin", "multilabel_margin")
 THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
 SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
@@ -58,8 +61,14 @@ class Cell:
         return self.group in ("tokens", "linear")
 
     @property
+    def is_vision(self) -> bool:
+        return self.group in ("boxes", "masks")
+
+    @property
     def streams(self) -> int:
         """Floating-point operands of the size of `input` that a call reads."""
+        if self.group == "masks":
+            return 1  # beside labels, or bools
         return 1 if self.loss in ONE_OPERAND or self.is_ctc else 3 if self.loss in THREE_OPERANDS else 2
 
     @property
@@ -132,6 +141,13 @@ DTYPES = [  # dumps of half precision, and what is computed in double
     _rows((512, 50257), "beyond-cache", "float16"),
 ]
 
+VISION = [
+    *(Cell(f"{loss} {n}", loss, (n, 4), "float32", "boxes") for loss in BOXES[:2] for n in (100, 10_000, 1_000_000)),
+    *(Cell(f"box_iou {n}x{n}", "box_iou", (n, 4), "float32", "boxes") for n in (100, 1000)),
+    *(_rows(shape, "masks", loss=loss) for loss in MASKS for shape in ((2, 4, 32, 32), (8, 21, 128, 128))),
+    *(_rows(shape, "masks", loss=loss) for loss in ONE_MASK for shape in ((2, 1, 32, 32), (8, 1, 256, 256))),
+]
+
 CELLS = [
     *_elementwise("1", "small"),
     *_elementwise("100", "small"),
@@ -153,6 +169,7 @@ CELLS = [
     *TOKEN_CELLS,
     *MARGINS,
     *DTYPES,
+    *VISION,
 ]
 
 
@@ -210,6 +227,9 @@ FLOORS = [
     Floor("ctc-log-probs", "gradient", 14.0),
     Floor("ctc-logits", "forward", 8.0),
     Floor("ctc-logits", "gradient", 12.0),
+    *(Floor(group, mode, 5.0) for group in ("boxes", "masks") for mode in ("forward", "gradient")),
+    *(Floor(cell.name, "forward", NO_LOSS) for cell in VISION),
+    *(Floor(cell.name, "gradient", NO_LOSS) for cell in VISION if cell.loss != "box_iou"),
     *(Floor(cell.name, mode, 4.0) for cell in CTC for mode in ("forward", "gradient")),
     *(Floor(cell.name, mode, 6.0, peer="jax") for cell in CTC for mode in ("forward", "gradient")),
 ]

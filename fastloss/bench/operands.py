@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .cells import ONE_MASK
+
 Shape = tuple[int, ...]
 Operands = dict[str, np.ndarray]
 
@@ -136,11 +138,27 @@ def label_lists(cell: Any) -> Operands:
     return {"input": x, "target": target}
 
 
+def vision(cell: Any) -> Operands:
+    """Boxes of which most pairs meet; normal logits, and labels drawn evenly or masks of a third."""
+    rng = np.random.default_rng(cell.shape)
+    if cell.group == "boxes":
+        low = rng.uniform(0, 100, (cell.shape[0], 2))
+        boxes = np.concatenate([low, low + rng.uniform(30, 90, low.shape)], axis=1)
+        other = boxes + rng.uniform(-8, 8, boxes.shape)
+        return {"input": boxes.astype(cell.dtype), "target": other.astype(cell.dtype)}
+    x = rng.standard_normal(cell.shape, np.float32).astype(cell.dtype, copy=False)
+    if cell.loss in ONE_MASK:
+        return {"input": x, "target": rng.random(cell.shape) < 1 / 3}
+    return {"input": x, "target": rng.integers(0, cell.shape[1], cell.shape[:1] + cell.shape[2:])}
+
+
 def of_cell(cell: Any) -> Operands:
     if cell.is_ctc:
         return ctc(cell)
     if cell.is_tokens:
         return tokens(cell)
+    if cell.is_vision:
+        return vision(cell)
     if cell.loss == "multilabel_margin":
         return label_lists(cell)
     return seeded(DRAWS[cell.loss], cell.shape, cell.dtype)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import peers_counts, peers_ctc, peers_margin, peers_scipy, peers_tokens, peers_torch
+from . import peers_counts, peers_ctc, peers_margin, peers_scipy, peers_tokens, peers_torch, peers_vision
 from .cells import Cell
 from .half import widened
 
@@ -73,6 +73,8 @@ class Fastloss:
             return peers_ctc.fastloss_calls(self.module, cell, operands)
         if cell.is_tokens:
             return peers_tokens.fastloss_calls(self.module, cell, operands)
+        if cell.is_vision:
+            return peers_vision.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         kind = "float32" if cell.dtype == "float16" else cell.dtype  # what is computed in
@@ -107,6 +109,8 @@ class Torch:
             return peers_ctc.torch_calls(self.torch, cell, operands)
         if cell.is_tokens:
             return peers_tokens.torch_calls(self.torch, cell, operands)
+        if cell.is_vision:
+            return peers_vision.torch_calls(self.torch, cell, operands)
         function = peers_torch.of_cell(self.torch, cell.loss, FUNCTIONS[cell.loss])
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         if cell.dtype == "float16":
@@ -142,6 +146,8 @@ class Jax:
             return peers_ctc.jax_calls(jax, operands)
         if cell.is_tokens:
             return peers_tokens.jax_calls(jax, cell, operands)
+        if cell.is_vision:
+            return {}
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         if cell.loss == "multilabel_margin":
             args[1] = args[1][:, : cell.labels]
@@ -211,7 +217,7 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if cell.is_ctc or cell.is_tokens:
+        if cell.is_ctc or cell.is_tokens or cell.is_vision:
             return {}
         args = _positional(cell, operands)
         return peers_scipy.pair_of(cell, *NUMPY[cell.loss], args)
@@ -536,9 +542,10 @@ def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
         raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
     for part, wanted in zip(parts, expected_parts, strict=True):
         # In the mean, since libraries choose different subgradients at the few elements where x = y. CTC's peers add
-        # logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from its own in float64.
+        # logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from its own in float64. The
+        # published Lovasz code takes differences of losses near 1: in float32 few digits are left of a step.
         difference, scale = (
             float(np.mean(np.abs(a), dtype=np.float64)) for a in (part.reshape(wanted.shape) - wanted, wanted)
         )
-        if not difference <= (1e-2 if cell.is_ctc else 1e-3) * scale + TINY:
+        if not difference <= (5e-2 if "lovasz" in cell.loss else 1e-2 if cell.is_ctc else 1e-3) * scale + TINY:
             raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")

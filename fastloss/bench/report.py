@@ -26,6 +26,8 @@ TITLES = {
     "ctc-logits": "CTC from logits",
     "tokens": "token quantities",
     "linear": "losses on a matrix product",
+    "boxes": "boxes",
+    "masks": "overlap of masks",
 }
 BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
 README_PEERS = ("torch", "jax", "numpy")  # the others stand in docs/performance.md
