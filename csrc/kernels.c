@@ -19,6 +19,8 @@ extern const fl_kernels kernels;
 #include "ctc.h"
 #include "tokens.h"
 #include "linear.h"
+#include "actions.h"
+#include "scan.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -40,6 +42,9 @@ const fl_kernels kernels = {
     .ctc_workspace = ctc_workspace,
     .ctc = ctc_sequence,
     .tokens = tokens_block,
+    .policy = policy_block,
+    .actions = action_block,
+    .scan = scan_block,
     .linear_row = linear_row,
     .load = {{FL_EACH_DTYPE(FL_LOAD_NATIVE)}, {FL_EACH_DTYPE(FL_LOAD_SWAPPED)}},
 };

@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
-from . import binary, criteria, ctc, likelihood, linear, margin, quantile, regression, relative, softmax, tokens
+from . import (
+    adversarial,
+    binary,
+    criteria,
+    ctc,
+    likelihood,
+    linear,
+    margin,
+    quantile,
+    regression,
+    reinforcement,
+    relative,
+    softmax,
+    tokens,
+    variational,
+)
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
 from ._version import __version__
 from .accumulate import Accumulator
+from .adversarial import *  # noqa: F403
 from .binary import *  # noqa: F403
 from .criteria import *  # noqa: F403
 from .ctc import *  # noqa: F403
@@ -15,10 +31,12 @@ from .linear import *  # noqa: F403
 from .margin import *  # noqa: F403
 from .quantile import *  # noqa: F403
 from .regression import *  # noqa: F403
+from .reinforcement import *  # noqa: F403
 from .relative import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .streaming import evaluate
 from .tokens import *  # noqa: F403
+from .variational import *  # noqa: F403
 
 __all__ = [
     "Accumulator",
@@ -32,6 +50,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "verify",
+    *adversarial.__all__,
     *binary.__all__,
     *criteria.__all__,
     *ctc.__all__,
@@ -40,7 +59,9 @@ __all__ = [
     *margin.__all__,
     *quantile.__all__,
     *regression.__all__,
+    *reinforcement.__all__,
     *relative.__all__,
     *softmax.__all__,
     *tokens.__all__,
+    *variational.__all__,
 ]

@@ -26,6 +26,18 @@ OTHERS = {
     "linear_cross_entropy": {
         "input": np.ones((4, 3)), "linear_weight": np.eye(5, 3), "target": np.array([0, 1, 2, 4]),
     },
+    "dqn_loss": {
+        "q_values": np.eye(4, 3), "actions": np.array([0, 1, 2, 0]), "reward": np.ones(4),
+        "next_q_values": np.eye(4, 3),
+    },
+    "elbo_loss": {
+        "input": np.eye(4, 3), "target": np.eye(4, 3), "mu": np.ones((4, 2)), "log_var": np.zeros((4, 2)),
+    },
+    "gan_discriminator_loss": {"real": np.arange(5.0), "fake": -np.arange(5.0)},
+    "gradient_penalty": {"gradients": np.eye(4, 3)},
+    "policy_gradient_loss": {
+        "input": np.eye(4, 3), "actions": np.array([0, 1, 2, 0]), "advantages": np.arange(4.0),
+    },
     "rmse_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "quantile_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "ctc_loss": {

@@ -5,6 +5,6 @@ These modules hold maths only. Operands arrive validated, broadcast and as float
 working type are the business of `fastloss._call`, which is shared by both backends.
 """
 
-from . import ctc, elementwise, linear, margin, softmax, tokens
+from . import ctc, elementwise, linear, margin, reinforcement, softmax, tokens, wasserstein
 
-__all__ = ["ctc", "elementwise", "linear", "margin", "softmax", "tokens"]
+__all__ = ["ctc", "elementwise", "linear", "margin", "reinforcement", "softmax", "tokens", "wasserstein"]
