@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear")
+GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear", "networks")
 
 # Loss of a cell -> name of its case in tests/cases.py.
 CASES = {
@@ -89,6 +89,11 @@ class Cell:
         return self.group in ("tokens", "linear")
 
     @property
+    def is_network(self) -> bool:
+        """Whether it is one of the losses around networks, whose operands peers_networks.py draws."""
+        return self.group == "networks"
+
+    @property
     def streams(self) -> int:
         """Floating-point operands of the size of `input` that a call reads."""
         return 1 if self.loss in ONE_OPERAND or self.is_ctc else 3 if self.loss in THREE_OPERANDS else 2
@@ -103,6 +108,10 @@ class Cell:
             return _ctc_operands(self)
         if self.is_tokens:
             return _token_operands(self)
+        if self.is_network:
+            import peers_networks
+
+            return peers_networks.draw(self)
         if self.loss == "multilabel_margin":
             return _label_lists(self)
         return self.case.operands(self.shape, self.dtype)
@@ -227,6 +236,25 @@ MARGINS = [
     Cell("multilabel_margin 1024x1000", "multilabel_margin", (1024, 1000), "float32", "in-cache", labels=20),
 ]
 
+# Batches as they are trained on, and ones beyond the caches.
+NETWORK_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "gaussian_kl": ((128, 32), (65536, 64)),
+    "elbo": ((128, 784), (4096, 784)),
+    "js": ((128, 100), (8192, 512)),
+    "renyi": ((128, 100), (8192, 512)),
+    "td": ((256,), (4_000_000,)),
+    "dqn": ((256, 6), (1_000_000, 6)),
+    "policy_gradient": ((256, 6), (1_000_000, 6), (1024, 1000)),
+    "ppo": ((256,), (16384,), (4_000_000,)),
+    "gae": ((128, 8), (2048, 64), (256, 16384)),
+    "n_step": ((128, 8), (2048, 64), (256, 16384)),
+    "discriminator": ((64,), (1_000_000,)),
+    "generator": ((64,), (1_000_000,)),
+    "penalty": ((64, 3, 32, 32), (64, 3, 256, 256)),
+    "wasserstein": ((1000,), (1_000_000,)),
+}
+NETWORKS = [_rows(shape, "networks", loss=loss) for loss, shapes in NETWORK_SHAPES.items() for shape in shapes]
+
 CELLS = [
     *_elementwise("100", "small"),
     _rows((32, 10), "small"),
@@ -244,6 +272,7 @@ CELLS = [
     *CTC,
     *TOKEN_CELLS,
     *MARGINS,
+    *NETWORKS,
 ]
 
 

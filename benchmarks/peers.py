@@ -17,6 +17,7 @@ import numpy as np
 import peers_counts
 import peers_ctc
 import peers_margin
+import peers_networks
 import peers_tokens
 from cells import Cell
 
@@ -74,6 +75,8 @@ class Fastloss:
             return peers_ctc.fastloss_calls(self.module, cell, operands)
         if cell.is_tokens:
             return peers_tokens.fastloss_calls(self.module, cell, operands)
+        if cell.is_network:
+            return peers_networks.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         outs = tuple(np.zeros_like(operands[name]) for name in _predictions(cell))
@@ -107,6 +110,8 @@ class Torch:
             return peers_ctc.torch_calls(self.torch, cell, operands)
         if cell.is_tokens:
             return peers_tokens.torch_calls(self.torch, cell, operands)
+        if cell.is_network:
+            return peers_networks.torch_calls(self.torch, cell, operands)
         function = cell.torch_function()
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         leaves = [plain[name].detach().clone().requires_grad_() for name in _predictions(cell)]
@@ -140,6 +145,8 @@ class Jax:
             return peers_ctc.jax_calls(jax, operands)
         if cell.is_tokens:
             return peers_tokens.jax_calls(jax, cell, operands)
+        if cell.is_network:
+            return {}
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         if cell.loss == "multilabel_margin":
             args[1] = args[1][:, : cell.labels]
@@ -207,7 +214,7 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if cell.is_ctc or cell.is_tokens:
+        if cell.is_ctc or cell.is_tokens or cell.is_network:
             return {}
         args = _positional(cell, operands)
         value, gradient = NUMPY[cell.loss]

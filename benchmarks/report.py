@@ -19,6 +19,7 @@ TITLES = {
     "ctc-logits": "CTC from logits",
     "tokens": "token quantities",
     "linear": "losses on a matrix product",
+    "networks": "losses around networks",
 }
 BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
 README_CELLS = (

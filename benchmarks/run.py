@@ -134,7 +134,7 @@ def measure_cell(cell: Any, ours: Any, peers: list[Any], read: Any, budget: floa
             entry["busy_cores"] = round(measure.busy_cores(contestants[mode, name]), 2)
         modes.setdefault(mode, {})[name] = entry
     arrays = [a for a in operands.values() if a.dtype.kind == "f"]
-    if cell.is_ctc or sum(a.nbytes for a in arrays) >= READ_BYTES:
+    if cell.is_ctc or (not cell.is_network and sum(a.nbytes for a in arrays) >= READ_BYTES):
         seconds = read.best(arrays)
         if seconds is not None:
             best = modes["forward"]["fastloss"]["us"]["best"]
