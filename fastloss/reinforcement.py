@@ -41,6 +41,7 @@ SURROGATE = Elementwise("ppo_policy", ("log_probs", "old_log_probs", "advantages
 CLIPPED_VALUE = Elementwise("ppo_value", ("values", "returns", "old_values"))
 PLAIN_VALUE = Elementwise("mse", ("values", "returns"))
 ENTROPY = Elementwise("linear", ("entropy",))
+SPREAD = Elementwise("least_squares", ("advantages",))
 RATIO = ("log_probs", "old_log_probs")
 CLIPPED = Elementwise("ppo_clipped", RATIO, ())
 APPROXIMATE_KL = Elementwise("ppo_kl", RATIO, ())
@@ -654,8 +655,6 @@ def _check_ppo(
 
 def _moments(advantages: Any, mask: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     """Mean and inverse deviation of the advantages that count; alone, one is not moved."""
-    from .regression import mse_loss
-
     a, counts = as_array(advantages, "advantages"), as_mask(mask)
     check_broadcast(a, "advantages", shape, "log_probs")
     check_broadcast(counts, "mask", shape, "log_probs")
@@ -663,9 +662,10 @@ def _moments(advantages: Any, mask: Any, shape: tuple[int, ...]) -> tuple[float,
     n = spread.size if counts is None else int(np.count_nonzero(np.broadcast_to(counts, shape)))
     if n < 2:
         return 0.0, 1.0
-    mean = float(elementwise(ENTROPY, (spread,), (1.0,), "mean", False, None, mask, None, None, None))
-    variance = float(mse_loss(spread, np.asarray(mean, a.dtype if a.dtype.kind == "f" else float), mask=mask))
-    return mean, 1.0 / ((variance * n / (n - 1)) ** 0.5 + 1e-8)
+    own, options = (advantages if a.shape == shape else spread,), ("mean", False, None, mask, None, None, None)
+    mean = float(elementwise(ENTROPY, own, (1.0,), *options))
+    half = float(elementwise(SPREAD, own, (mean,), *options))
+    return mean, 1.0 / ((2.0 * half * n / (n - 1)) ** 0.5 + 1e-8)
 
 
 def _drift(log_probs: Any, old_log_probs: Any, mask: Any, low: float, high: float) -> tuple[Any, Any]:
