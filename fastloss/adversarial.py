@@ -40,7 +40,7 @@ GENERATORS = {
     "hinge": (LINEAR, -1.0, 1.0),
     "wasserstein": (LINEAR, -1.0, 1.0),
 }
-SQUARES = Elementwise("mse", ("gradients", "target"), summed=True)
+HALF_SQUARES = Elementwise("least_squares", ("gradients",), summed=True)
 
 
 def _of_kind(kinds: dict[str, Any], kind: Any) -> Any:
@@ -279,19 +279,19 @@ def gradient_penalty(
     if g.ndim < 2:
         raise ValueError(f"gradients has shape {g.shape}, expected (N, ...): one sample after the other")
 
-    def excess(squares: Any) -> Any:
-        norm = np.sqrt(squares)
+    def excess(half_squares: Any) -> Any:
+        norm = np.sqrt(2 * half_squares)
         return norm, np.maximum(norm - wanted, 0.0) if one_sided else norm - wanted
 
-    def cost(squares: Any) -> Any:
-        return np.square(excess(squares)[1])
+    def cost(half_squares: Any) -> Any:
+        return np.square(excess(half_squares)[1])
 
-    def slope(squares: Any) -> Any:
-        norm, beyond = excess(squares)
-        return beyond / norm
+    def slope(half_squares: Any) -> Any:
+        norm, beyond = excess(half_squares)
+        return 2 * beyond / norm
 
     return of_row_sums(
-        SQUARES, (gradients, 0.0), (), cost, slope, reduction, return_grad, mask, grad_output, out, grad_out,
+        HALF_SQUARES, (gradients,), (0.0,), cost, slope, reduction, return_grad, mask, grad_output, out, grad_out,
         whole_samples=True,
     )  # fmt: skip
 
