@@ -130,4 +130,16 @@ FL_INLINE struct term op_renyi(const real *x, const real *p) {
     };
 }
 
+/* The same of order 2: p^2 / q. */
+FL_INLINE struct term op_renyi_square(const real *x, const real *p) {
+    (void)p;
+    const real nan = r_zero_of(x[0] + x[1]), ratio = x[0] / x[1], usual = x[0] == x[1] ? R(1.0) : ratio;
+    const real empty = x[0] == 0 ? R(0.0) : usual, first = x[0] == x[1] ? R(2.0) : 2 * empty;
+    return (struct term){
+        .value = x[0] * empty + nan,
+        .grad = {first + nan, nan - empty * empty},
+        .hess = 2 / x[1],
+    };
+}
+
 #endif

@@ -30,6 +30,7 @@ ROWS = {"operands": ("input", "target"), "predictions": (0, 1), "domains": ((0, 
 JS = Elementwise("js", summed=True, same_shape=(1,), **ROWS)  # type: ignore[arg-type]
 RELATIVE_ENTROPY = Elementwise("relative_entropy", summed=True, same_shape=(1,), **ROWS)  # type: ignore[arg-type]
 RENYI = Elementwise("renyi", summed=True, same_shape=(1,), **ROWS)  # type: ignore[arg-type]
+RENYI_SQUARE = Elementwise("renyi_square", summed=True, same_shape=(1,), **ROWS)  # type: ignore[arg-type]
 RECONSTRUCTIONS = {
     "bce": Elementwise("bce", domains=((0, UNIT), (1, UNIT))),
     "bce_with_logits": Elementwise("bce_logits"),
@@ -356,7 +357,7 @@ def renyi_divergence(
         return elementwise(
             RELATIVE_ENTROPY, (input, target), (), reduction, return_grad, None, mask, grad_output, out, grad_out
         )
-    spec, params = RENYI, (order,)
+    spec, params = (RENYI_SQUARE, ()) if order == 2 else (RENYI, (order,))
     return of_row_sums(
         spec, (input, target), params, lambda s: np.log(s) / (order - 1), lambda s: 1 / (s * (order - 1)), reduction,
         return_grad, mask, grad_output, out, grad_out,

@@ -51,7 +51,7 @@ KERNELS = [
 # Rows of elementwise.def that fit no case: a loss without an unreduced form, and an axis that is the target's not.
 OTHER_KERNELS = {"rmse": "test_rmse.py", "quantiles": "test_quantiles.py"} | {
     **dict.fromkeys(("td_error", "ppo_value", "ppo_kl", "ppo_clipped", "score"), "test_reinforcement.py"),
-    **{"hinge": "test_adversarial.py", "renyi": "test_variational.py"},
+    **{"hinge": "test_adversarial.py", "renyi": "test_variational.py", "renyi_square": "test_variational.py"},
 }
 
 REDUCTIONS = ("none", "mean", "sum")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ._term import Array, Term
 
-__all__ = ["gaussian_kl", "gaussian_kl_normal", "js", "relative_entropy", "renyi"]
+__all__ = ["gaussian_kl", "gaussian_kl_normal", "js", "relative_entropy", "renyi", "renyi_square"]
 
 
 def _growth(t: Array) -> tuple[Array, Array]:
@@ -88,3 +88,11 @@ def renyi(p: Array, q: Array, alpha: float) -> Term:
     value = np.where(p == 0.0, 0.0, p * slope) + nan
     other = np.where(p == 0.0, 0.0, (1.0 - alpha) * np.exp(alpha * u)) + nan
     return value, (alpha * slope + nan, other), alpha * (alpha - 1.0) * slope / p
+
+
+@np.errstate(all="ignore")
+def renyi_square(p: Array, q: Array) -> Term:
+    """p^2 / q, 0 where p is."""
+    nan = _zero_of(p + q)
+    ratio = np.where(p == 0.0, 0.0, np.where(p == q, 1.0, p / q))
+    return p * ratio + nan, (np.where(p == q, 2.0, 2.0 * ratio) + nan, nan - np.square(ratio)), 2.0 / q
