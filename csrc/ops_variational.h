@@ -20,7 +20,8 @@ FL_INLINE struct growth growth(struct parts t) {
     const real tail = half_t * t.high * r_exp_tail(t.high), less_half = half - R(0.5);
     const real rest = r_sum_error(half, R(-0.5), less_half) + low, far = less_half + r_if_finite(rest);
     const int near = r_abs(t.high) < R(0.34);
-    const real cost = half > R_MAX ? half : far - half_t, near_rest = r_fma(R(0.5), t.low, tail);
+    const real gap = less_half - half_t, gap_rest = r_sum_error(less_half, -half_t, gap) + (rest - R(0.5) * t.low);
+    const real cost = half > R_MAX ? half : gap + r_if_finite(gap_rest), near_rest = r_fma(R(0.5), t.low, tail);
     const struct parts by_series = {half_t + near_rest, r_sum_error(half_t, near_rest, half_t + near_rest)};
     const struct parts by_exp = {far, r_if_finite((less_half - far) + rest)};
     return (struct growth){parts_where(near, by_series, by_exp), near ? tail : cost};
@@ -38,21 +39,21 @@ FL_INLINE struct term op_gaussian_kl_normal(const real *x, const real *p) {
 }
 
 /* From a Gaussian (m, s) to another one (n, u): (exp(t) - 1 - t + d^2 exp(-u)) / 2, t = s - u, d = m - n. No term is
- * negative. In the gradient of u the two that are left may cancel: they are taken with what rounding took from them,
- * unless the slope of d is not a normal number. */
+ * negative. In the gradient of u the two that are left may cancel: they are taken with what rounding took from them. The
+ * power is given to both factors d by halves: neither overflows or vanishes unless the square does. */
 FL_INLINE struct term op_gaussian_kl(const real *x, const real *p) {
     (void)p;
-    const struct parts d = less(x[0], x[2]), half_d = {R(0.5) * d.high, R(0.5) * r_if_finite(d.low)}, none = {0, 0};
+    const struct parts d = less(x[0], x[2]), none = {0, 0};
     const struct growth g = growth((struct parts){x[1] - x[3], r_if_finite(less(x[1], x[3]).low)});
-    const struct exp_parts e = r_exp_parts(-x[3]);
-    const struct parts slope = exp_rest(e, none, (struct parts){d.high * e.half, r_if_finite(d.low) * e.half});
-    const struct parts product = parts_multiply(half_d, slope), both = parts_add(product, g.excess);
-    const real square = (half_d.high * e.half * e.mantissa) * (d.high * e.rest), size = r_abs(slope.high);
-    const real plain = square + g.excess.high, fine = both.high + both.low, usual = size <= R_MAX ? fine : plain;
+    const struct exp_parts e = r_exp_parts(-x[3]), first = {e.mantissa, e.low, e.half, 1};
+    const real low = r_if_finite(d.low), half = R(0.5) * e.half;
+    const struct parts up = exp_rest(first, none, (struct parts){d.high * half, low * half});
+    const struct parts square = parts_multiply(up, (struct parts){d.high * e.rest, low * e.rest});
+    const struct parts both = parts_add(square, g.excess);
+    const real slope = r_exp_times(e, d.high);
     return (struct term){
-        .value = g.cost + square,
-        .grad = {slope.high, g.excess.high, -slope.high,
-                 -(size > R_MIN / R_EPSILON ? usual : plain)},
+        .value = g.cost + (square.high + square.low),
+        .grad = {slope, g.excess.high, -slope, -(both.high + both.low)},
         .hess = r_exp_times(e, 1),
     };
 }
