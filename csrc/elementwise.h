@@ -23,10 +23,13 @@ FL_INLINE struct term term_at(const struct map *m, ptrdiff_t i, op_fn op, int n_
     return op(x, p);
 }
 
+_Static_assert(FL_MAX_PREDICTIONS == 4, "map_lanes names each gradient");
+
 FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want) {
     const struct map local = *m; /* so that no store can change it */
     real *restrict value = m->value, *restrict hess = m->hess;
     real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
+    real *restrict grad2 = m->grad[2], *restrict grad3 = m->grad[3];
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -34,6 +37,8 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
         value[i] = t.value;
         if ((want & FL_GRAD) && n_grad > 0) grad0[i] = t.grad[0] * local.scale;
         if ((want & FL_GRAD) && n_grad > 1) grad1[i] = t.grad[1] * local.scale;
+        if ((want & FL_GRAD) && n_grad > 2) grad2[i] = t.grad[2] * local.scale;
+        if ((want & FL_GRAD) && n_grad > 3) grad3[i] = t.grad[3] * local.scale;
         if (want & FL_HESS) hess[i] = t.hess * local.scale;
     }
 }

@@ -5,9 +5,12 @@
 #ifndef FL_ELEMENTWISE_OPS_H
 #define FL_ELEMENTWISE_OPS_H
 
+#include "ops_adversarial.h"
 #include "ops_binary.h"
 #include "ops_likelihood.h"
 #include "ops_regression.h"
+#include "ops_reinforcement.h"
+#include "ops_variational.h"
 
 /* For sums of weights and counts of masks. */
 FL_INLINE struct term op_identity(const real *x, const real *p) {

@@ -16,8 +16,9 @@ enum {
     FL_BOX_BYTES = FL_TILE_BYTES / 2, /* of one coordinate of a block of boxes */
     FL_BOX_ROWS = 8,                  /* of all pairs, boxes of `input` that meet a block of `target` at a time */
     FL_MAX_DIMS = 64,
+    FL_SCAN_COLUMNS = 256, /* trajectories per block of a scan */
     FL_MAX_OPERANDS = 4,
-    FL_MAX_PREDICTIONS = 2,
+    FL_MAX_PREDICTIONS = 4,
     FL_MAX_PARAMS = 4
 };
 
@@ -99,7 +100,31 @@ typedef struct {
     double margin;
     int power;                    /* of the hinges: 1 or 2 */
     ptrdiff_t slots, slot_stride; /* of the list of labels, or row of bools, of one position */
+    /* policy gradient */
+    fl_operand advantage; /* factor of each position's own cost */
+    double entropy;       /* factor of the entropy that is taken off */
 } fl_row_job;
+
+/* One call of a temporal difference over rows of action values, whose label is the action taken. */
+typedef struct {
+    fl_row_job rows;         /* values of this state, labels, mask, outputs */
+    const fl_row_job *next;  /* values of the next state, of as many positions */
+    const fl_row_job *judge; /* scores by which the next action is chosen, of next's shape; NULL: those of next */
+    fl_operand reward, done, weight; /* per position; done, weight: or absent */
+    double discount, delta;          /* delta: of the Huber loss; 0: squares */
+} fl_action_job;
+
+/* One scan over `steps` steps of `columns` trajectories. Operands and outputs are views over the trajectories; step t lies
+ * t of its strides behind the first one. */
+typedef struct {
+    ptrdiff_t steps, columns, horizon; /* horizon: steps that a return sums, or 0: advantages */
+    fl_operand reward, value, next, done, cut; /* done: the step ended its episode; cut: the scan ends, the episode not */
+    ptrdiff_t reward_stride, value_stride, next_stride, done_stride, cut_stride;
+    int next_each; /* next has a value for each step; else one, for the state behind the last step */
+    fl_operand advantage, target; /* outputs: reals; returns have no advantage */
+    ptrdiff_t advantage_stride, target_stride;
+    double discount, trace;
+} fl_scan_job;
 
 /* One call of CTC. A unit is one sequence: order[unit] is its sample. A log-probability stands frame_stride * t +
  * sample_stride * n + class_stride * c bytes behind log_probs.data (its shape and strides are not used). */
@@ -252,6 +277,9 @@ typedef struct {
     ptrdiff_t (*ctc_workspace)(const fl_ctc_job *); /* bytes for one thread; -1: more than memory can hold */
     void (*ctc)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     void (*tokens)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*policy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
+    void (*actions)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* an fl_action_job */
+    void (*scan)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);    /* FL_SCAN_COLUMNS trajectories */
     void (*linear_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *); /* one row of a tile */
     void (*box)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);        /* FL_BOX_BYTES of pairs */
     void (*box_matrix)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* FL_BOX_ROWS times as many */

@@ -23,6 +23,8 @@ extern const fl_kernels kernels;
 #include "mining.h"
 #include "overlap.h"
 #include "lovasz.h"
+#include "actions.h"
+#include "scan.h"
 
 #define FL_LOAD_NATIVE(dtype, size) [dtype] = load_native_##dtype,
 #define FL_LOAD_SWAPPED(dtype, size) [dtype] = load_swapped_##dtype,
@@ -44,6 +46,9 @@ const fl_kernels kernels = {
     .ctc_workspace = ctc_workspace,
     .ctc = ctc_sequence,
     .tokens = tokens_block,
+    .policy = policy_block,
+    .actions = action_block,
+    .scan = scan_block,
     .linear_row = linear_row,
     .box = box_block,
     .box_matrix = box_matrix_block,

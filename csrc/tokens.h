@@ -10,6 +10,7 @@
 #define FL_TOKENS_H
 
 #include "fold.h"
+#include "parts.h"
 
 /* ---- the k largest of a row: a heap in the caller's own arrays, the last in rank on top -------------------------- */
 
@@ -196,27 +197,6 @@ static void topk_log_probs(const fl_token_job *job, const struct token_state *st
 
 /* ---- divergence -------------------------------------------------------------------------------------------------- */
 
-/* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, the series: unlike v_exp_tail right to the last place by itself. */
-FL_INLINE real exp_rest_tail(real r) {
-#if FL_REAL == 32 /* what follows is below 2^-28 */
-    real q = R(1.0) / R(40320.0);
-#else /* 2^-59 */
-    real q = R(1.0) / R(87178291200.0);
-    q = r_fma(q, r, R(1.0) / R(6227020800.0));
-    q = r_fma(q, r, R(1.0) / R(479001600.0));
-    q = r_fma(q, r, R(1.0) / R(39916800.0));
-    q = r_fma(q, r, R(1.0) / R(3628800.0));
-    q = r_fma(q, r, R(1.0) / R(362880.0));
-    q = r_fma(q, r, R(1.0) / R(40320.0));
-#endif
-    q = r_fma(q, r, R(1.0) / R(5040.0));
-    q = r_fma(q, r, R(1.0) / R(720.0));
-    q = r_fma(q, r, R(1.0) / R(120.0));
-    q = r_fma(q, r, R(1.0) / R(24.0));
-    q = r_fma(q, r, R(1.0) / R(6.0));
-    return r_fma(q, r, R(0.5));
-}
-
 /* exp(t) - 1 - t for |t| < 2 or so, t = n ln 2 + r: 2^n (exp(r) - 1 - r) + (2^n - 1) r + (2^n - 1 - n ln 2). */
 FL_INLINE real r_exp_rest(real t) {
     const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS));
@@ -224,7 +204,7 @@ FL_INLINE real r_exp_rest(real t) {
     const real r = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, t));
     const real power = r_from_bits((ireal)(((ureal)r_bits(shifted) << V_MANTISSA_BITS) + V_ONE_BITS)), less = power - 1;
     const real constant = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, less));
-    return r_fma(power * (r * r), exp_rest_tail(r), r_fma(less, r, constant));
+    return r_fma(power * (r * r), r_exp_tail(r), r_fma(less, r, constant));
 }
 
 /* What two rows amount to. */

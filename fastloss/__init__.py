@@ -2,6 +2,7 @@
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
 from . import (
+    adversarial,
     binary,
     box,
     criteria,
@@ -14,16 +15,19 @@ from . import (
     quantile,
     ranking,
     regression,
+    reinforcement,
     relative,
     softmax,
     tokens,
     triplet,
+    variational,
 )
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
 from ._verify import verify
 from ._version import __version__
 from .accumulate import Accumulator
+from .adversarial import *  # noqa: F403
 from .binary import *  # noqa: F403
 from .box import *  # noqa: F403
 from .criteria import *  # noqa: F403
@@ -36,11 +40,13 @@ from .overlap import *  # noqa: F403
 from .quantile import *  # noqa: F403
 from .ranking import *  # noqa: F403
 from .regression import *  # noqa: F403
+from .reinforcement import *  # noqa: F403
 from .relative import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .streaming import evaluate
 from .tokens import *  # noqa: F403
 from .triplet import *  # noqa: F403
+from .variational import *  # noqa: F403
 
 __all__ = [
     "Accumulator",
@@ -54,6 +60,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "verify",
+    *adversarial.__all__,
     *binary.__all__,
     *box.__all__,
     *criteria.__all__,
@@ -66,8 +73,10 @@ __all__ = [
     *quantile.__all__,
     *ranking.__all__,
     *regression.__all__,
+    *reinforcement.__all__,
     *relative.__all__,
     *softmax.__all__,
     *tokens.__all__,
     *triplet.__all__,
+    *variational.__all__,
 ]

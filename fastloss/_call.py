@@ -60,11 +60,17 @@ class Elementwise:
     batchmean: bool = False  # takes this reduction too: the sum divided by the length of the first axis
     same_shape: tuple[int, ...] = ()  # operands that must have the shape of the first
     per_sample: bool = False  # the unreduced loss is the mean over the last axis
+    summed: bool = False  # the unreduced loss is the sum over the last axis
     index: int = field(init=False)
 
     def __post_init__(self) -> None:
         known = _config.native.losses() if _config.native else {}
         object.__setattr__(self, "index", known.get(self.name, (-1,))[0])
+
+    @property
+    def by_row(self) -> bool:
+        """Whether the unreduced loss has one number per row."""
+        return self.per_sample or self.summed
 
 
 @dataclass(slots=True)
@@ -80,7 +86,7 @@ class Job:
     mask: Array | None
     grad_output: Array | None
     scale: float = 1.0
-    value: Array | None = None  # written for reduction "none"; an axis of size 1 takes the mean over it
+    value: Array | None = None  # written for reduction "none"; an axis of size 1 takes the mean, or sum, over it
     grads: tuple[Array, ...] | None = None  # written, each of its operand's own shape
     hess: Array | None = None  # written, of the first operand's shape
     expanded: tuple[int, ...] = ()  # operands that were given one number per row: their last axis was added here
@@ -260,8 +266,8 @@ def _run_native(job: Job) -> tuple[float, int, int]:
     """A gradient whose operand was broadcast is summed in float64 of the operand's shape, then rounded once; so is a
     value per sample."""
     assert _config.native is not None
-    averaged = job.value is not None and job.value.shape != job.shape
-    value_sums = np.zeros(job.value.shape, np.float64) if job.value is not None and averaged else None
+    folded = job.value is not None and (job.value.shape != job.shape or job.value.dtype != job.real)
+    value_sums = np.zeros(job.value.shape, np.float64) if job.value is not None and folded else None
     whole: list[Array | None] = []
     sums: list[Array | None] = []
     for g in job.grads or ():
@@ -270,7 +276,7 @@ def _run_native(job: Job) -> tuple[float, int, int]:
         sums.append(np.zeros(g.shape, np.float64) if broadcast else None)
     total, bad, operand = _config.native.run_elementwise(
         job.spec.index, job.real.itemsize, job.shape, job.operands, job.params, job.weight, job.mask, job.grad_output,
-        job.scale, None if averaged else job.value, None if job.grads is None else tuple(whole), tuple(sums), job.hess,
+        job.scale, None if folded else job.value, None if job.grads is None else tuple(whole), tuple(sums), job.hess,
         value_sums,
     )  # fmt: skip
     for g, s in zip(job.grads or (), sums, strict=False):
@@ -279,7 +285,7 @@ def _run_native(job: Job) -> tuple[float, int, int]:
                 np.copyto(g, s, casting="same_kind")
     if job.value is not None and value_sums is not None:
         with np.errstate(over="ignore"):
-            np.copyto(job.value, value_sums / job.shape[-1], casting="same_kind")
+            np.copyto(job.value, value_sums / (1 if job.spec.summed else job.shape[-1]), casting="same_kind")
     return total, bad, operand
 
 
@@ -320,10 +326,10 @@ def aligned(spec: Elementwise, arrays: tuple[Array, ...]) -> tuple[tuple[Array, 
 
 def positions_of(spec: Elementwise, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the unreduced loss."""
-    if not spec.per_sample:
+    if not spec.by_row:
         return shape
     if not shape or shape[-1] == 0:
-        raise ValueError(f"input has shape {shape}, expected (C,), (N, C) or (..., C) with C >= 1")
+        raise ValueError(f"{spec.operands[0]} has shape {shape}, expected (C,), (N, C) or (..., C) with C >= 1")
     return shape[:-1]
 
 
@@ -341,7 +347,7 @@ def general_elementwise(
     positions = positions_of(spec, shape)
     weight_array, mask_array = as_optional(weight, "weight"), as_mask(mask)
     check_broadcast(weight_array, "weight", shape, spec.operands[0])
-    check_broadcast(mask_array, "mask", positions, "the unreduced loss" if spec.per_sample else spec.operands[0])
+    check_broadcast(mask_array, "mask", positions, "the unreduced loss" if spec.by_row else spec.operands[0])
     factor, grad_output_array = split_grad_output(grad_output, positions)
     deciding = [pair for k, pair in enumerate(zip(operands, arrays, strict=True)) if k not in spec.weak]
     real = working_dtype(*deciding, (weight, weight_array))
@@ -358,7 +364,7 @@ def general_elementwise(
         g.reshape(views[k].shape) for k, g in zip(spec.predictions, grads, strict=True)
     )  # fmt: skip
     unreduced = None if value is None else value[...]
-    if spec.per_sample:
+    if spec.by_row:
         unreduced, mask_array, grad_output_array = (
             None if a is None else a[..., np.newaxis] for a in (unreduced, mask_array, grad_output_array)
         )
@@ -368,7 +374,8 @@ def general_elementwise(
 
     denominator = float(shape[-1]) if spec.per_sample else 1.0
     if reduction in AVERAGES:
-        denominator = denominator_of(spec, reduction, weight_array, mask_array, shape, real)
+        counted = (*positions, 1) if spec.summed else shape
+        denominator = denominator_of(spec, reduction, weight_array, mask_array, counted, real)
     divides = "mean" if spec.per_sample else reduction  # per sample, even a sum is one of means
     scale = scale_of(divides, denominator)
     scale = scale * factor if scale != 0 else 0.0  # nothing counts: whatever the factor
@@ -378,7 +385,7 @@ def general_elementwise(
     )  # fmt: skip
     total = run(job)
     if value is not None and reduction != "none":  # where values are written the kernels sum none
-        total = run(replace(job, value=None)) if spec.per_sample else total_of(value, None, positions, real)
+        total = run(replace(job, value=None)) if spec.by_row else total_of(value, None, positions, real)
     if divides != reduction:
         total, denominator = total / denominator, 1.0
     return result(reduced(total, reduction, denominator, value), grads, hess)

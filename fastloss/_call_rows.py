@@ -45,6 +45,8 @@ FOCAL = RowLoss("focal_loss", 0)
 FOCAL_OF_PROBABILITIES = RowLoss("focal_loss", 1, holds=1)
 NLL = RowLoss("nll_loss", 1, holds=2)
 MULTI_MARGIN = RowLoss("multi_margin", 2, ignores=False)
+POLICY = RowLoss("policy_gradient", 4, ignores=False)
+POLICY_OF_LOG_PROBS = RowLoss("policy_gradient", 4, holds=2, ignores=False)
 MULTILABEL_MARGIN = RowLoss("multilabel_margin", 3, lists=True, ignores=False)
 
 
@@ -70,6 +72,8 @@ class RowJob:
     gamma: float | None = None  # of the focal loss
     power: float = 1.0  # of margin losses
     margin: float = 1.0
+    entropy: float = 0.0  # of policy gradients: factor of the entropy
+    advantage: Array | None = None  # per position
 
 
 # ---- operands and options --------------------------------------------------------------------------------------------
@@ -193,7 +197,7 @@ def run(job: RowJob, labels_only: bool) -> tuple[float, float]:
 
 def general_rows(
     loss: RowLoss, input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any, class_axis: Any, mask: Any,
-    return_grad: Any, grad_output: Any, out: Any, grad_out: Any, **params: Any,
+    return_grad: Any, grad_output: Any, out: Any, grad_out: Any, advantage: Any = None, **params: Any,
 ) -> Any:  # fmt: skip
     """A row loss: any layout, targets and options. `params` are fields of the job, checked."""
     check_options(reduction, return_grad, grad_output, out, grad_out)
@@ -206,10 +210,13 @@ def general_rows(
     labels, distribution = as_targets(loss, target, shape, logits, axis)
     weights, mask_array = as_class_weight(weight, classes), as_mask(mask)
     check_broadcast(mask_array, "mask", shape, "target")
+    advantage_array = as_optional(advantage, "advantages")
+    check_broadcast(advantage_array, "advantages", shape, "target")
     factor, grad_output_array = split_grad_output(grad_output, shape)
     ignored = checked_ignore_index(ignore_index, labels) if loss.ignores else None
-    real = working_dtype((input, logits), (weight, weights), (target, distribution))
-    inputs = [a for a in (logits, labels, distribution, weights, mask_array, grad_output_array) if a is not None]
+    real = working_dtype((input, logits), (weight, weights), (target, distribution), (advantage, advantage_array))
+    read = (logits, labels, distribution, weights, mask_array, grad_output_array, advantage_array)
+    inputs = [a for a in read if a is not None]
     value, grads = outputs(out, grad_out, shape, [logits.shape], real, inputs, reduction, return_grad)
     if weights is not None:
         weights = np.require(weights, real, ["C", "A"])
@@ -217,7 +224,8 @@ def general_rows(
         rounded: dict[str, Any] = {name: None if x is None else float(real.type(x)) for name, x in params.items()}
     job = RowJob(
         loss, real, logits, axis, labels, distribution, weights, mask_array, grad_output_array, ignored, factor,
-        None if value is None else value[...], None if grads is None else grads[0][...], **rounded,
+        None if value is None else value[...], None if grads is None else grads[0][...], advantage=advantage_array,
+        **rounded,
     )  # fmt: skip
     if grads is not None or out is not None or loss.holds == 1:
         # labels are checked before anything is written, and before probabilities; the mean's scale is known then

@@ -125,7 +125,7 @@ cdef inline bint native_backend():
 cdef inline bint all_alike(tuple operands) noexcept:
     """Plain arrays of one shape, at least 1-D, the first one floating and the others of its dtype or integer."""
     cdef Py_ssize_t k
-    if len(operands) < 2 or not is_plain(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
+    if not is_plain(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
         return False
     for k in range(1, len(operands)):
         if not goes_along(operands[0], operands[k]):
@@ -151,7 +151,8 @@ def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weig
             and out is None and all_alike(operands)
             and (weight is None or goes_along(operands[0], weight)) and (mask is None or is_mask(operands[0], mask))
             and usual_outputs(operands, weight, mask, return_grad, grad_out, return_hess, hess_out)
-            and not (spec.per_sample and (kind != MEAN or mask is not None)) and native_backend()):
+            and not (spec.per_sample and (kind != MEAN or mask is not None))
+            and not (spec.summed and (kind == NONE or mask is not None)) and native_backend()):
         found = fast_elementwise(spec, operands, params, kind, weight, mask, return_grad, grad_out, return_hess,
                                  hess_out, 1.0 if grad_output is None else grad_output)
         if found is not None:
@@ -189,7 +190,8 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
     cdef fl_fold fold
     cdef double denominator
     cdef int k, index = spec.index, predictions = table.losses[index].n_predictions
-    cdef object value = None, second = None
+    cdef Py_ssize_t last = cnp.PyArray_DIMS(x)[cnp.PyArray_NDIM(x) - 1]
+    cdef object value = None, others = ()
     if grad is not None and predictions != 1:
         return None
     job.loss = index
@@ -215,15 +217,15 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
         grad = empty_like(x) if grad is None else grad
         job.want |= FL_GRAD
         job.grad[0] = cnp.PyArray_DATA(<cnp.ndarray>grad)
-        if predictions == 2:
-            second = empty_like(x)
-            job.grad[1] = cnp.PyArray_DATA(<cnp.ndarray>second)
+        for k in range(1, predictions):
+            others += (empty_like(x),)
+            job.grad[k] = cnp.PyArray_DATA(<cnp.ndarray>others[k - 1])
     if return_hess:
         hess = empty_like(x) if hess is None else hess
         job.want |= FL_HESS
         job.hess = cnp.PyArray_DATA(<cnp.ndarray>hess)
     # From here on nothing is read from the arrays' shapes: another thread may change them.
-    denominator = <double>job.size if kind == MEAN else 1.0
+    denominator = <double>(job.size // last if spec.summed else job.size) if kind == MEAN else 1.0
     if kind == MEAN and weight is not None and spec.weighted_mean:
         denominator = total_of(table, weight, mask)
     elif kind == MEAN and mask is not None:
@@ -238,8 +240,8 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
         value = float64(fl_fold_sum(&fold) / denominator)
     if not return_grad:
         return value
-    if predictions == 2:
-        grad = (grad, second)
+    if predictions > 1:
+        grad = (grad, *others)
     return (value, grad, hess) if return_hess else (value, grad)
 
 

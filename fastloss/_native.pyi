@@ -48,6 +48,21 @@ def run_tokens(
     other: _Array | None = None,
     index: NDArray[np.int64] | None = None,
 ) -> tuple[float, float, int]: ...
+def run_scan(
+    real_size: int,
+    axis: int,
+    reward: _Array,
+    value: _Array | None,
+    next_value: _Array,
+    done: _Array | None,
+    cut: _Array | None,
+    advantage: _Array | None,
+    target: _Array,
+    horizon: int,
+    discount: float,
+    trace: float,
+) -> None: ...
+def run_actions(given: Any, labels_only: bool) -> tuple[float, float, int]: ...
 def run_tile(
     tile: _Array,
     classes: int,

@@ -105,6 +105,8 @@ cdef extern from "fastloss.h" nogil:
         int power
         Py_ssize_t slots
         Py_ssize_t slot_stride
+        fl_operand advantage
+        double entropy
     ctypedef struct fl_ctc_job:
         int want
         int from_logits
@@ -237,6 +239,9 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t (*ctc_workspace)(const fl_ctc_job *) noexcept nogil
         fl_unit_fn ctc
         fl_unit_fn tokens
+        fl_unit_fn policy
+        fl_unit_fn actions
+        fl_unit_fn scan
         fl_unit_fn linear_row
         fl_unit_fn box
         fl_unit_fn box_matrix
@@ -529,6 +534,7 @@ cdef enum:  # as in `_call_rows`
     PROBABILITIES = 1
     MULTI_MARGIN = 2
     MULTILABEL_MARGIN = 3
+    POLICY = 4
 
 
 cdef int describe_logits(fl_row_job *job, cnp.ndarray logits, int class_axis, Py_ssize_t *dims) except -1:
@@ -588,6 +594,8 @@ def run_rows(given, bint labels_only):
     job.holds, job.smoothing, job.z_loss = given.loss.holds, given.smoothing, given.z_loss
     job.gamma = -1.0 if given.gamma is None else given.gamma
     job.power, job.margin = given.power, given.margin
+    job.entropy = given.entropy
+    fill_optional(&job.advantage, given.advantage, ndim, dims)
     job.scale = given.scale
     job.value = cnp.PyArray_DATA(<cnp.ndarray>value) if value is not None else NULL
     if grad is not None:
@@ -605,12 +613,13 @@ cdef int run_row_job(const fl_kernels *table, int code, fl_row_job *job, bint la
         cost = max(job.classes, 1) * (1 if labels_only else 8)
     elif not labels_only:
         fn = (table.cross_entropy if code == CROSS_ENTROPY else table.probabilities if code == PROBABILITIES
-              else table.multi_margin)
+              else table.policy if code == POLICY else table.multi_margin)
     run(fn, job, blocks(job.positions, block), block * cost, fold, NULL, table)
     return 0
 
 
 include "_tokens.pxi"
+include "_reinforcement.pxi"
 include "_fast.pxi"
 include "_ctc.pxi"
 include "_box.pxi"

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import Array
-from .reference import box, linear, margin, overlap, softmax, triplet
+from .reference import box, linear, margin, overlap, reinforcement, softmax, triplet
 from .reference import ctc as sequences
 from .reference import elementwise as definitions
 from .reference import tokens as token_definitions
 
 if TYPE_CHECKING:
     from ._call import Job
+    from ._call_actions import ActionJob, ScanJob
     from ._call_ctc import CtcJob
     from ._call_distance import VectorJob
     from ._call_linear import LinearJob
@@ -87,7 +88,7 @@ def elementwise(job: Job) -> tuple[float, int, int]:
             _store(job.hess, np.where(counted, hess * factor * job.scale, 0.0))
     if job.value is None:
         return exact_sum(value), -1, 0
-    samples = value.size // max(job.value.size, 1)  # elements that a value is the mean of
+    samples = 1 if job.spec.summed else value.size // max(job.value.size, 1)  # elements that a value is the mean of
     with np.errstate(all="ignore"):
         _store(job.value, _sum_to(value, job.value.shape) / max(samples, 1))
     return 0.0, -1, 0
@@ -142,7 +143,12 @@ def _rows(job: RowJob, x: Array, labels: Array | None, weight: Array, counted: A
     if job.loss.name == "multi_margin":
         assert labels is not None
         value, grad = margin.multi_margin(x, labels.ravel(), job.power, job.margin)
-        return value * weight.ravel(), grad * weight.reshape(-1, 1)
+        idle = (grad == 0) & (np.arange(x.shape[-1]) != labels.reshape(-1, 1))  # a hinge of 0, whatever its weight
+        return value * weight.ravel(), np.where(idle, grad, grad * weight.reshape(-1, 1))
+    if job.advantage is not None:
+        assert labels is not None
+        advantage = np.broadcast_to(job.advantage, weight.shape).astype(np.float64).ravel()
+        return reinforcement.policy_gradient(x, labels.ravel(), advantage, job.entropy, job.loss.holds == 0)
     class_weight = np.ones(x.shape[-1]) if job.class_weight is None else job.class_weight.astype(np.float64)
     keep, spread = 1 - job.smoothing, job.smoothing / max(x.shape[-1], 1)
     target = 0.0 if job.distribution is None else np.moveaxis(job.distribution, job.axis, -1).astype(np.float64)
@@ -379,3 +385,58 @@ def overlap_gradient(job: OverlapJob, name: str, params: dict[str, Any], factors
     assert job.grad is not None
     rows = np.moveaxis(job.grad, job.axis, -1)
     _store(rows, scaled.reshape(rows.shape))
+
+
+def run_actions(job: ActionJob, labels_only: bool) -> tuple[float, float, int]:
+    """As `_native.run_actions`."""
+    shape = job.actions.shape
+    counted = np.ones(shape, bool) if job.mask is None else np.broadcast_to(job.mask, shape)
+    bad = _bad_label(job.actions, counted, job.q.shape[job.axis])
+    if bad >= 0 or labels_only:
+        return 0.0, float(np.count_nonzero(counted)), bad
+
+    def rows(a: Array) -> Array:
+        return np.moveaxis(a, job.axis, -1).astype(np.float64).reshape(-1, a.shape[job.axis])
+
+    def each(a: Array | None, absent: float) -> Array:
+        return np.broadcast_to(absent if a is None else a.astype(np.float64), shape).ravel()
+
+    q, actions = rows(job.q), np.where(counted, job.actions, 0).astype(np.int64).ravel()
+    following = rows(job.next_q)
+    judge = following if job.judge is None else rows(job.judge)
+    discount, delta = (float(job.real.type(x)) for x in (job.discount, job.delta))
+    weight = each(job.weight, 1.0)
+    with np.errstate(all="ignore"):
+        values, grads = reinforcement.action_values(
+            q, actions, each(job.reward, 0.0), following, each(job.done, 0.0), judge, discount, delta
+        )
+        unreduced = np.where(counted, (values * weight).reshape(shape), 0.0)
+        if job.grad is not None:
+            factor = np.where(counted.ravel(), weight * job.scale * each(job.grad_output, 1.0), 0.0)[:, np.newaxis]
+            kept = np.where(factor == 0.0, 0.0, grads * factor)
+            _store(np.moveaxis(job.grad, job.axis, -1), kept.reshape(*shape, q.shape[-1]))
+    if job.value is not None:
+        _store(job.value, unreduced)
+    return exact_sum(unreduced), float(np.count_nonzero(counted)), -1
+
+
+def scan(job: ScanJob) -> None:
+    """As `_native.run_scan`."""
+    reward = np.moveaxis(job.reward, job.axis, 0).astype(np.float64)
+
+    def each(a: Array | None) -> Array:
+        return np.zeros(reward.shape) if a is None else np.moveaxis(a, job.axis, 0).astype(np.float64)
+
+    if job.next_value.ndim == job.reward.ndim:
+        following = each(job.next_value)
+    else:
+        following = np.concatenate([each(job.value)[1:], job.next_value[np.newaxis].astype(np.float64)])
+    ends = each(job.done), each(job.cut)
+    if job.horizon:
+        found = reinforcement.returns(reward, following, *ends, job.discount, job.horizon)
+    else:
+        found = reinforcement.advantages(reward, each(job.value), following, *ends, job.discount, job.trace)
+        assert job.advantage is not None
+        _store(np.moveaxis(job.advantage, job.axis, 0), found)
+        found = found + each(job.value)
+    _store(np.moveaxis(job.target, job.axis, 0), found)

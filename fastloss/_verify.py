@@ -56,7 +56,7 @@ def verify(function: Callable[..., Any], *operands: Any, **options: Any) -> list
     >>> [d.name for d in fl.verify(fl.huber_loss, [1.0, 5.0], [0.0, 0.0], delta=2.0)]
     ['value', 'grad[0]']
     """
-    refused = {"return_grad", "out", "grad_out", "hess_out"} & set(options)
+    refused = {"return_grad", "return_parts", "out", "grad_out", "hess_out"} & set(options)
     if refused:
         raise TypeError(f"verify sets {', '.join(sorted(refused))} itself")
     results = []

@@ -17,7 +17,9 @@ from .samples import Samples, counted_positions, sample_means
 
 __all__ = ["Accumulator"]
 
-NOT_ACCUMULATED = frozenset({"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out"})
+NOT_ACCUMULATED = frozenset(
+    {"return_grad", "return_hess", "grad_output", "out", "grad_out", "hess_out", "return_parts"}
+)
 # Names of losses in which every sample depends on the others: no parts add up to their value, so that all data must
 # come in one `update`, and `evaluate` makes one call of it.
 WHOLE_BATCH: frozenset[str] = frozenset(

@@ -16,7 +16,10 @@ Shape = tuple[int, ...]
 Operands = dict[str, np.ndarray]
 
 # Passed by position, in this order; every other operand goes by keyword.
-POSITIONAL = ("input", "input1", "input2", "target", "var")
+POSITIONAL = (
+    *("input", "input1", "input2", "target", "var", "mu", "log_var", "prior_mu", "prior_log_var", "fake"),
+    *("value", "reward", "next_value", "done", "log_probs", "old_log_probs", "advantages"),
+)
 
 
 @dataclass(frozen=True)

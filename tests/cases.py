@@ -13,11 +13,14 @@ import json
 import math
 from typing import Any
 
+import cases_adversarial
 import cases_binary
 import cases_likelihood
 import cases_margin
 import cases_regression
+import cases_reinforcement
 import cases_softmax
+import cases_variational
 import numpy as np
 from case import Case, Operands, Shape
 
@@ -29,6 +32,9 @@ CASES = [
     *cases_likelihood.CASES,
     *cases_softmax.CASES,
     *cases_margin.CASES,
+    *cases_variational.CASES,
+    *cases_adversarial.CASES,
+    *cases_reinforcement.CASES,
 ]
 ELEMENTWISE = [case for case in CASES if not case.rows]
 ROWS = [case for case in CASES if case.rows and not case.lists]
@@ -43,7 +49,10 @@ KERNELS = [
     if kernel not in _BEYOND
 ]
 # Rows of elementwise.def that fit no case: a loss without an unreduced form, and an axis that is the target's not.
-OTHER_KERNELS = {"rmse": "test_rmse.py", "quantiles": "test_quantiles.py"}
+OTHER_KERNELS = {"rmse": "test_rmse.py", "quantiles": "test_quantiles.py"} | {
+    **dict.fromkeys(("td_error", "ppo_value", "ppo_kl", "ppo_clipped", "score"), "test_reinforcement.py"),
+    **{"hinge": "test_adversarial.py", "renyi": "test_variational.py", "renyi_square": "test_variational.py"},
+}
 
 REDUCTIONS = ("none", "mean", "sum")
 # Around whole lanes (16), tiles (512 doubles, 1024 floats) and blocks (4096).

@@ -17,10 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import exact_adversarial
 import exact_binary
 import exact_likelihood
 import exact_margin
 import exact_regression
+import exact_reinforcement
+import exact_variational
 import mpmath
 import numpy as np
 from cases import ELEMENTWISE, Case
@@ -36,7 +39,11 @@ DIGITS = 60  # float64 results keep 16 of them even where terms cancel down to h
 Numbers = list[Any]
 
 
-TOPICS = {k: v for topic in (exact_regression, exact_binary, exact_likelihood) for k, v in vars(topic).items()}
+_FILES = (
+    *(exact_regression, exact_binary, exact_likelihood),
+    *(exact_variational, exact_adversarial, exact_reinforcement),
+)
+TOPICS = {k: v for topic in _FILES for k, v in vars(topic).items()}
 EXACT: dict[str, Callable[..., Numbers]] = {case.kernel: TOPICS[case.kernel] for case in ELEMENTWISE}
 
 
@@ -58,7 +65,12 @@ def parameters(case: Case, options: dict[str, Any], dtype: Any) -> list[float]:
 
 
 def kernel(case: Case, operands: dict[str, np.ndarray], options: dict[str, Any]) -> list[np.ndarray]:
-    """[value, gradient per prediction] of every element; of rows: gradient per class."""
+    """[value, gradient per prediction] of every element, a row of its own where the loss is one of rows; of rows of
+    classes: gradient per class."""
+    if case.per_sample:
+        alone = {name: a[:, np.newaxis] for name, a in operands.items()}
+        value, grads = case.gradients(alone, reduction="none", **options)
+        return [value, *(grad[:, 0] for grad in grads)]
     value, grads = case.gradients(operands, reduction="none", **options)
     return [value, *grads] if not case.rows else [value, *np.moveaxis(grads[0], 1, 0)]
 

@@ -44,6 +44,18 @@ OTHERS = {
     "info_nce_loss": {"query": np.eye(4), "key": np.eye(4) + 1},
     "nt_xent_loss": {"input1": np.eye(4), "input2": np.eye(4) + 1},
     "multiple_negatives_ranking_loss": {"anchor": np.eye(4), "positive": np.eye(4) + 1},
+    "dqn_loss": {
+        "q_values": np.eye(4, 3), "actions": np.array([0, 1, 2, 0]), "reward": np.ones(4),
+        "next_q_values": np.eye(4, 3),
+    },
+    "elbo_loss": {
+        "input": np.eye(4, 3), "target": np.eye(4, 3), "mu": np.ones((4, 2)), "log_var": np.zeros((4, 2)),
+    },
+    "gan_discriminator_loss": {"real": np.arange(5.0), "fake": -np.arange(5.0)},
+    "gradient_penalty": {"gradients": np.eye(4, 3)},
+    "policy_gradient_loss": {
+        "input": np.eye(4, 3), "actions": np.array([0, 1, 2, 0]), "advantages": np.arange(4.0),
+    },
     "rmse_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "quantile_loss": {"input": np.arange(5.0), "target": np.zeros(5)},
     "ctc_loss": {

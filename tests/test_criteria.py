@@ -13,7 +13,8 @@ from cases import CASES, assert_close, bits
 import fastloss as fl
 
 HELD = ("weight", "pos_weight")  # operands that a criterion is built with
-plain = [c for c in CASES if not ("weight" in c.name and c.kernel in ("l1", "mse", "huber", "quantile"))]
+CALLED = ("l1", "mse", "huber", "quantile", "td_huber")  # whose weight goes with the call
+plain = [c for c in CASES if not ("weight" in c.name and c.kernel in CALLED)]
 
 
 def build(case, operands, **options):

@@ -25,6 +25,13 @@ def test_every_kernel_stays_within_its_arrays(run_python, isa):
     assert int(result.stdout.split()[-2]) > 10_000
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_scans_and_rows_of_actions_stay_within_theirs(run_python, isa):
+    result = run_python("guard_networks.py", FASTLOSS_ISA=isa)
+    assert result.returncode == 0, last_case(result)
+    assert int(result.stdout.split()[-2]) > 1000
+
+
 # One element more than the memory has, behind or before: in a tail, in several blocks, in whole vectors.
 PLANTED = """
 import numpy as np

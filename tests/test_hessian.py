@@ -57,7 +57,8 @@ def test_every_row_has_its_function_and_its_cases():
         spec = SPECS[case.kernel]
         _, operands, predictions, params = rows[case.kernel]
         assert (operands, predictions) == (len(spec.operands), len(spec.predictions))
-        assert tuple(spec.operands[k] for k in spec.predictions) == case.predictions
+        found = [s for s in NAMED if isinstance(s, _call.Elementwise) and s.name == case.kernel]
+        assert case.predictions in [tuple(s.operands[k] for k in s.predictions) for s in found]
         assert params == len(case.params())
 
 

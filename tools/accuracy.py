@@ -116,12 +116,14 @@ def torch_kernel(case: Case, operands: dict[str, Any], options: dict[str, Any]) 
     """[value, gradient per prediction] of every element by PyTorch; of rows: gradient per class."""
     import torch
 
-    tensors = {name: torch.tensor(a) for name, a in operands.items()}
+    rows = {name: a[:, np.newaxis] for name, a in operands.items()} if case.per_sample else operands
+    tensors = {name: torch.tensor(a) for name, a in rows.items()}
     leaves = [tensors[name].requires_grad_() for name in case.predictions]
     positional = [tensors.pop(name) for name in POSITIONAL if name in tensors]
     value = case.torch_function()(*positional, **tensors, reduction="none", **{**case.options, **options})
     value.sum().backward()
     grads = [leaf.grad.numpy() for leaf in leaves]
+    grads = [grad[:, 0] for grad in grads] if case.per_sample else grads
     return [value.detach().numpy(), *(np.moveaxis(grads[0], 1, 0) if case.rows else grads)]
 
 
@@ -263,6 +265,7 @@ def name_of(case: Case) -> str:
     """The function, with the options or operands that choose the kernel."""
     chosen = [f"{name}={value}" for name, value in case.options.items() if name not in case.defaults]
     chosen += ["pos_weight"] if case.kernel.endswith("_pos") else []
+    chosen += ["of a prior"] if case.kernel == "gaussian_kl" else []
     chosen += ["gamma other than 2"] if case.kernel == "focal" else []  # 2 has a kernel of its own
     return case.function + (f" ({', '.join(chosen)})" if chosen else "")
 

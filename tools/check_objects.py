@@ -86,6 +86,12 @@ SCALAR_ALLOWED = {
             "column_hinge",
             "column_slopes",
             "column_margin_gradient",
+            "column_policy",
+            "column_best",
+            "finish_policy_logits",
+            "finish_policy_log_probs",
+            "finish_squared",
+            "finish_huber",
         )
     },
     **{
@@ -143,6 +149,10 @@ UNPACKED_ALLOWED = {
     "tile_mask": "selects",
     "tile_step": "compares and selects",
     "column_pick": "compares and selects",
+    "column_best": "compares and selects",
+    "column_action": "compares and selects",
+    "map_grad_ppo_kl": "has no gradient: is map_value_ppo_kl",
+    "map_grad_ppo_clipped": "has no gradient: is map_value_ppo_clipped",
     "tile_max": "compares and selects",
     "tile_fill": "stores",
     "tile_take_ones": "compares and selects",

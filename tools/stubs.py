@@ -89,6 +89,14 @@ def public_names(tree):
     return ast.literal_eval(assigned[0].value)
 
 
+def named_tuple(node):
+    """A NamedTuple without its comments and defaults."""
+    fields = [
+        f"    {ast.unparse(n.target)}: {ast.unparse(n.annotation)}\n" for n in node.body if isinstance(n, ast.AnnAssign)
+    ]
+    return f"class {node.name}(NamedTuple):\n{''.join(fields)}\n"
+
+
 def listed(names):
     """A list as the formatter writes it."""
     line = f"[{', '.join(map(repr, names))}]"
@@ -101,7 +109,9 @@ def stub(module):
     names = public_names(tree)
     parts = []
     for function in tree.body:
-        if isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
+        if isinstance(function, ast.ClassDef) and function.name in names:
+            parts.append(("\n" if parts else "") + named_tuple(function))
+        elif isinstance(function, ast.FunctionDef) and function.name in names and not reduces(function):
             result = re.sub(r"\bAny\b", "_Array", ast.unparse(function.returns))
             parts.append(f"def {function.name}(\n    {signature(function, {}, '_Array')},\n) -> {result}: ...\n")
         elif isinstance(function, ast.FunctionDef) and function.name in names:
@@ -111,12 +121,15 @@ def stub(module):
                 if "True" in return_hess and not has_hess:
                     continue
                 narrowed = {"reduction": reduction, "return_grad": return_grad, "return_hess": return_hess}
+                narrowed["return_parts"] = "bool" if result == "Any" else "Literal[False]"
                 parameters = signature(function, narrowed, grad)
                 result = result.format(grad=grad)
                 parts.append(f"@overload\ndef {function.name}(\n    {parameters},\n) -> {result}: ...\n")
     body = "".join(parts)
     typing = ", ".join(
-        name for name in ("Any", "Literal", "TypeAlias", "overload") if name == "TypeAlias" or name in body
+        name
+        for name in ("Any", "Literal", "NamedTuple", "TypeAlias", "overload")
+        if name == "TypeAlias" or name in body
     )
     return (HEADER.format(module=module, names=listed(names), typing=typing) + body).replace("'", '"')
 

@@ -10,7 +10,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-GROUPS = ("small", "in-cache", "beyond-cache", "ctc-log-probs", "ctc-logits", "tokens", "linear", "boxes", "masks")
+GROUPS = (
+    "small",
+    "in-cache",
+    "beyond-cache",
+    "ctc-log-probs",
+    "ctc-logits",
+    "tokens",
+    "linear",
+    "boxes",
+    "masks",
+    "networks",
+)
 
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
 BINARY = ("bce", "soft_margin", "hinge_embedding", "margin_ranking", "focal")
@@ -63,6 +74,11 @@ class Cell:
     @property
     def is_vision(self) -> bool:
         return self.group in ("boxes", "masks")
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is one of the losses around networks, whose operands peers_networks.py draws."""
+        return self.group == "networks"
 
     @property
     def streams(self) -> int:
@@ -148,6 +164,25 @@ VISION = [
     *(_rows(shape, "masks", loss=loss) for loss in ONE_MASK for shape in ((2, 1, 32, 32), (8, 1, 256, 256))),
 ]
 
+# Batches as they are trained on, and ones beyond the caches.
+NETWORK_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "gaussian_kl": ((128, 32), (65536, 64)),
+    "elbo": ((128, 784), (4096, 784)),
+    "js": ((128, 100), (8192, 512)),
+    "renyi": ((128, 100), (8192, 512)),
+    "td": ((256,), (4_000_000,)),
+    "dqn": ((256, 6), (1_000_000, 6)),
+    "policy_gradient": ((256, 6), (1_000_000, 6), (1024, 1000)),
+    "ppo": ((256,), (16384,), (4_000_000,)),
+    "gae": ((128, 8), (2048, 64), (256, 16384)),
+    "n_step": ((128, 8), (2048, 64), (256, 16384)),
+    "discriminator": ((64,), (1_000_000,)),
+    "generator": ((64,), (1_000_000,)),
+    "penalty": ((64, 3, 32, 32), (64, 3, 256, 256)),
+    "wasserstein": ((1000,), (1_000_000,)),
+}
+NETWORKS = [_rows(shape, "networks", loss=loss) for loss, shapes in NETWORK_SHAPES.items() for shape in shapes]
+
 CELLS = [
     *_elementwise("1", "small"),
     *_elementwise("100", "small"),
@@ -170,6 +205,7 @@ CELLS = [
     *MARGINS,
     *DTYPES,
     *VISION,
+    *NETWORKS,
 ]
 
 

@@ -159,6 +159,10 @@ def of_cell(cell: Any) -> Operands:
         return tokens(cell)
     if cell.is_vision:
         return vision(cell)
+    if cell.is_network:
+        from . import peers_networks
+
+        return peers_networks.draw(cell)
     if cell.loss == "multilabel_margin":
         return label_lists(cell)
     return seeded(DRAWS[cell.loss], cell.shape, cell.dtype)

@@ -15,7 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from . import peers_counts, peers_ctc, peers_margin, peers_scipy, peers_tokens, peers_torch, peers_vision
+from . import (
+    peers_counts,
+    peers_ctc,
+    peers_margin,
+    peers_networks,
+    peers_scipy,
+    peers_tokens,
+    peers_torch,
+    peers_vision,
+)
 from .cells import Cell
 from .half import widened
 
@@ -75,6 +84,8 @@ class Fastloss:
             return peers_tokens.fastloss_calls(self.module, cell, operands)
         if cell.is_vision:
             return peers_vision.fastloss_calls(self.module, cell, operands)
+        if cell.is_network:
+            return peers_networks.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         kind = "float32" if cell.dtype == "float16" else cell.dtype  # what is computed in
@@ -111,6 +122,8 @@ class Torch:
             return peers_tokens.torch_calls(self.torch, cell, operands)
         if cell.is_vision:
             return peers_vision.torch_calls(self.torch, cell, operands)
+        if cell.is_network:
+            return peers_networks.torch_calls(self.torch, cell, operands)
         function = peers_torch.of_cell(self.torch, cell.loss, FUNCTIONS[cell.loss])
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         if cell.dtype == "float16":
@@ -146,7 +159,7 @@ class Jax:
             return peers_ctc.jax_calls(jax, operands)
         if cell.is_tokens:
             return peers_tokens.jax_calls(jax, cell, operands)
-        if cell.is_vision:
+        if cell.is_vision or cell.is_network:
             return {}
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         if cell.loss == "multilabel_margin":
@@ -217,7 +230,7 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
-        if cell.is_ctc or cell.is_tokens or cell.is_vision:
+        if cell.is_ctc or cell.is_tokens or cell.is_vision or cell.is_network:
             return {}
         args = _positional(cell, operands)
         return peers_scipy.pair_of(cell, *NUMPY[cell.loss], args)

@@ -49,7 +49,7 @@ def fastloss_calls(module: Any, cell: Cell, operands: dict[str, np.ndarray]) -> 
 def torch_calls(torch: Any, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
     function = _torch_functions(torch)[cell.loss]
     args = [torch.from_numpy(a) for a in operands.values()]
-    calls = {"forward": partial(function, *args)}
+    calls: Calls = {"forward": partial(function, *args)}
     if cell.loss == "box_iou":
         return calls
     leaf = args[0].detach().clone().requires_grad_()

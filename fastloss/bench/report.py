@@ -28,6 +28,7 @@ TITLES = {
     "linear": "losses on a matrix product",
     "boxes": "boxes",
     "masks": "overlap of masks",
+    "networks": "losses around networks",
 }
 BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
 README_PEERS = ("torch", "jax", "numpy")  # the others stand in docs/performance.md

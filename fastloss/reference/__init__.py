@@ -5,6 +5,18 @@ These modules hold maths only. Operands arrive validated, broadcast and as float
 working type are the business of `fastloss._call`, which is shared by both backends.
 """
 
-from . import ctc, distance, elementwise, linear, margin, ranking, softmax, tokens, triplet
+from . import ctc, distance, elementwise, linear, margin, ranking, reinforcement, softmax, tokens, triplet, wasserstein
 
-__all__ = ["ctc", "distance", "elementwise", "linear", "margin", "ranking", "softmax", "tokens", "triplet"]
+__all__ = [
+    "ctc",
+    "distance",
+    "elementwise",
+    "linear",
+    "margin",
+    "ranking",
+    "reinforcement",
+    "softmax",
+    "tokens",
+    "triplet",
+    "wasserstein",
+]

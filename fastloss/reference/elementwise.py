@@ -8,9 +8,19 @@ first prediction.
 
 from __future__ import annotations
 
-from . import binary, likelihood, regression
+from . import adversarial, binary, likelihood, regression, reinforcement, variational
+from .adversarial import *  # noqa: F403
 from .binary import *  # noqa: F403
 from .likelihood import *  # noqa: F403
 from .regression import *  # noqa: F403
+from .reinforcement import *  # noqa: F403
+from .variational import *  # noqa: F403
 
-__all__ = [*binary.__all__, *likelihood.__all__, *regression.__all__]
+__all__ = [
+    *adversarial.__all__,
+    *binary.__all__,
+    *likelihood.__all__,
+    *regression.__all__,
+    *reinforcement.__all__,
+    *variational.__all__,
+]
