@@ -31,6 +31,7 @@ FL_INLINE void finish_policy_lanes(struct policy_scratch *s, ptrdiff_t n, real c
     const real *restrict advantage = s->advantage;
     const ireal *restrict label = st->label;
     real *restrict value = st->value, *restrict entropy = s->entropy;
+    const int none = coefficient == 0;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
@@ -40,7 +41,7 @@ FL_INLINE void finish_policy_lanes(struct policy_scratch *s, ptrdiff_t n, real c
         const real plain = (real)((double)r_exp(max[r]) * (spread - (double)max[r] * sum));
         const real h = logits ? of_logits + (real)spread * inverse[r] : plain;
         const real cost = logits ? (max[r] - target_logit[r]) + of_logits : -target_logit[r];
-        const real bonus = coefficient == 0 ? 0 : coefficient * h;
+        const real bonus = r_where(none, 0, coefficient * h);
         entropy[r] = h;
         value[r] = r_where(label[r] >= 0, advantage[r] * cost - bonus, 0);
     }
@@ -55,10 +56,10 @@ static void finish_policy_log_probs(struct policy_scratch *s, ptrdiff_t n, real 
 }
 
 /* One entry without the action's own share. A class without probability has no gradient. */
-FL_INLINE real policy_slope(real x, real max, real shift, real inverse, real all, real bonus) {
+FL_INLINE real policy_slope(real x, real max, real shift, real inverse, real all, real bonus, int none) {
     const real below = x - max, p = r_exp(below) * inverse, product = bonus * (below - shift);
     const real finite = p == 0 ? 0 : product;
-    return p * (all + (bonus == 0 ? 0 : finite));
+    return p * (all + r_where(none, 0, finite));
 }
 
 /* Of logits the gradient is A (p - [c = a]) + bonus p (log p + H), of log-probabilities -A [c = a] + bonus p (log p +
@@ -84,7 +85,7 @@ FL_INLINE void policy_factor_lanes(struct policy_scratch *s, ptrdiff_t n, double
         inverse[r] = logits ? part[r] : 1;
         all[r] = logits ? own : 0;
         bonus[r] = (real)(factor * (double)coefficient);
-        at_action[r] = policy_slope(target_logit[r], max[r], shift[r], inverse[r], 0, bonus[r]) - own * share;
+        at_action[r] = policy_slope(target_logit[r], max[r], shift[r], inverse[r], 0, bonus[r], bonus[r] == 0) - own * share;
     }
 }
 
@@ -98,9 +99,10 @@ static void policy_factors_log_probs(struct policy_scratch *s, ptrdiff_t n, doub
 
 static void tile_policy(real *restrict g, const real *restrict x, ptrdiff_t n, real max, real shift, real inverse,
                         real all, real bonus) {
+    const int none = bonus == 0;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) g[i] = policy_slope(x[i], max, shift, inverse, all, bonus);
+    for (ptrdiff_t i = 0; i < n; i++) g[i] = policy_slope(x[i], max, shift, inverse, all, bonus, none);
 }
 
 static void policy_row_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t r, struct policy_scratch *s) {
@@ -129,7 +131,7 @@ static void column_policy(const struct policy_scratch *s, real *restrict g, cons
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        const real other = policy_slope(x[r], max[r], shift[r], inverse[r], all[r], bonus[r]);
+        const real other = policy_slope(x[r], max[r], shift[r], inverse[r], all[r], bonus[r], bonus[r] == 0);
         g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_action[r], other), 0);
     }
 }

@@ -55,14 +55,15 @@ static void tile_pull_largest(real *restrict gx, real *restrict gy, const real *
 /* sign(d) (|d| / norm)^(p - 1); 0 where d is, also for p < 1, where the power is infinite. */
 static void tile_pull_power(real *restrict gx, real *restrict gy, const real *restrict x, const real *restrict y,
                             ptrdiff_t n, real eps, real factor, double inverse, real exponent) {
+    const int falls = exponent < 0;
+    const real size = falls ? -exponent : exponent;
     n &= -(ptrdiff_t)FL_LANES;
-    const real size = exponent < 0 ? -exponent : exponent;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
         const real d = apart(x[i], y[i], eps);
         const struct share u = share_of_norm(d, inverse);
         const real power = r_pow_unit(u.high, u.low, size);
-        const real slope = r_where(exponent < 0, 1 / power, power);
+        const real slope = r_where(falls, 1 / power, power);
         const real t = r_where(d != 0, r_copysign(slope, d) * factor, R(0.0));
         gx[i] += t;
         gy[i] -= t;

@@ -65,7 +65,7 @@ FL_INLINE struct term op_ppo_kl(const real *x, const real *p) {
 
 /* 1 where the ratio is out of range, p = {low, high}. */
 FL_INLINE struct term op_ppo_clipped(const real *x, const real *p) {
-    const real ratio = r_exp(x[0] - x[1]), outside = (ratio > p[1]) | (ratio < p[0]) ? R(1.0) : r_zero_of(ratio);
+    const real ratio = r_exp(x[0] - x[1]), outside = ((ratio > p[1]) | (ratio < p[0])) ? R(1.0) : r_zero_of(ratio);
     return (struct term){.value = outside};
 }
 
