@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import inspect
-import math
 import os
 import re
 import zipfile
@@ -25,7 +24,6 @@ from .tree import dask_arrays, evaluate_by_dask
 __all__ = ["evaluate"]
 
 CHUNK_BYTES = 4 << 20  # of all columns together: stays in cache between the passes over it
-TILE = 1024  # at least, and a multiple of, the elements that a kernel sums at a time
 Progress = Callable[[int, int, int], None]  # samples done, samples in all, bytes done
 OnSamples = Callable[[Array], None]  # (samples of the chunk,) losses
 
@@ -332,7 +330,7 @@ def _chunks(
     rest = {k: v.whole() if isinstance(v, Member) else v for k, v in arguments.items() if k not in columns}
     total = Accumulator(function, per_sample=per_sample, **rest)
     sample_bytes = sum(c.sample_bytes for c in columns.values())
-    step = chunk_size or default_step(sample_bytes, shapes.get(next(iter(shapes), ""), ()))
+    step = chunk_size or default_step(sample_bytes)
     step = step if axes else max(samples, 1)
     try:
         for first in range(0, max(samples, 1), step):
@@ -349,11 +347,9 @@ def _chunks(
     return total
 
 
-def default_step(sample_bytes: float, shape: tuple[int, ...]) -> int:
-    """Samples of some CHUNK_BYTES: a whole number of the kernels' tiles, so that float32 sums too are those of one
-    call."""
-    whole = TILE // math.gcd(TILE, max(1, math.prod(shape[1:])))
-    return max(1, int(CHUNK_BYTES // max(1.0, sample_bytes)) // whole) * whole
+def default_step(sample_bytes: float) -> int:
+    """Samples of some CHUNK_BYTES."""
+    return max(1, int(CHUNK_BYTES // max(1.0, sample_bytes)))
 
 
 @contextlib.contextmanager

@@ -170,7 +170,7 @@ def chunked(arguments: Mapping[str, Any], function: Callable[..., Any]) -> dict[
     shapes = {k: np.shape(v) for k, v in arguments.items() if hasattr(v, "shape")}
     samples, axes = sample_axes(function, shapes, arguments)
     size = sum(v.nbytes for k, v in maps.items() if k in axes) / max(1, samples)
-    step = 16 * default_step(size, next(iter(shapes.values()), ()))
+    step = 16 * default_step(size)
     found = dict(arguments)
     for k, v in maps.items():
         if k not in axes:
