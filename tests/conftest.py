@@ -26,8 +26,8 @@ settings.register_profile(
 settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-# A shell that starts the suite in the background has it ignore Ctrl-C, and its children with it, some of which are tested
-# for just that.
+# A shell that starts the suite in the background has it ignore Ctrl-C, and its children with it, some of which are
+# tested for just that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
