@@ -43,27 +43,19 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
     }
 }
 
-/* The value of element i; its gradients go to their arrays. */
-FL_INLINE real value_at(const struct map *m, ptrdiff_t i, op_fn op, int n_in, int n_grad) {
-    const struct term t = term_at(m, i, op, n_in, m->param);
-    if (n_grad > 0) m->grad[0][i] = t.grad[0] * m->scale;
-    if (n_grad > 1) m->grad[1][i] = t.grad[1] * m->scale;
-    return t.value;
-}
-
-/* Values of n elements, whole groups, added to lane[] in the order of tile_sum, but never stored. */
-FL_INLINE void sum_groups(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
+/* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. */
+FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
     const struct map local = *m;
+    real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
     double sum[FL_LANES];
     memcpy(sum, lane, sizeof sum);
-    for (ptrdiff_t i = 0; i < n; i += FL_GROUP) {
-        FL_INDEPENDENT
-        for (ptrdiff_t l = i; l < i + FL_LANES; l++) {
-            const real first = value_at(&local, l, op, n_in, n_grad);
-            const real second = value_at(&local, l + FL_LANES, op, n_in, n_grad);
-            const real third = value_at(&local, l + 2 * FL_LANES, op, n_in, n_grad);
-            const real fourth = value_at(&local, l + 3 * FL_LANES, op, n_in, n_grad);
-            sum[l - i] += (double)((first + second) + (third + fourth));
+    for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
+        FL_ONE_STEP
+        for (int l = 0; l < FL_LANES; l++) {
+            const struct term t = term_at(&local, i + l, op, n_in, local.param);
+            sum[l] += (double)t.value;
+            if (n_grad > 0) grad0[i + l] = t.grad[0] * local.scale;
+            if (n_grad > 1) grad1[i + l] = t.grad[1] * local.scale;
         }
     }
     memcpy(lane, sum, sizeof sum);
@@ -72,10 +64,10 @@ FL_INLINE void sum_groups(const struct map *m, ptrdiff_t n, double *lane, op_fn 
 #define MAPPED(name, operands, predictions)
 #define SUMMED(name, operands, predictions)                                                                           \
     static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
-        sum_groups(m, n, lane, op_##name, operands, 0);                                                               \
+        sum_lanes(m, n, lane, op_##name, operands, 0);                                                               \
     }                                                                                                                 \
     static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
-        sum_groups(m, n, lane, op_##name, operands, predictions);                                                     \
+        sum_lanes(m, n, lane, op_##name, operands, predictions);                                                     \
     }
 #define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3)                                              \
     summed(name, operands, predictions)                                                                               \
@@ -215,31 +207,16 @@ static real *gradient_at(const fl_elementwise_job *job, int k, ptrdiff_t start) 
     return output_at(job, job->grad[k], job->stage[k], start);
 }
 
-/* The arrays of a map from element `at` on; its values start anew. */
-static struct map map_behind(const struct map *m, ptrdiff_t at) {
-    struct map rest = *m;
-    for (int k = 0; k < FL_MAX_OPERANDS; k++)
-        if (rest.in[k]) rest.in[k] += at;
-    for (int k = 0; k < FL_MAX_PREDICTIONS; k++)
-        if (rest.grad[k]) rest.grad[k] += at;
-    return rest;
+/* Whether the values of n elements are added up without being stored, which is twice as fast for losses of few
+ * operations: whole lanes that nobody wants to see. */
+static int sums_directly(const fl_elementwise_job *job, ptrdiff_t n) {
+    return rows[job->loss].sum[0] && n % FL_LANES == 0 && !(job->want & FL_HESS) && !job->value && !job->value_stage &&
+           !job->weight.data && !job->mask.data;
 }
 
-/* The values of n elements onto lane[], where nobody wants to see them: what makes whole groups is never stored, which is
- * twice as fast for losses of few operations. The same bits as those of add_groups. */
-static void add_values(const struct row *row, const struct map *m, ptrdiff_t n, int grad, double *lane) {
-    const ptrdiff_t grouped = n - n % FL_GROUP, rest = n - grouped;
-    if (grouped) row->sum[grad](m, grouped, lane);
-    if (rest == 0) return;
-    const struct map behind = map_behind(m, grouped);
-    row->map[grad](&behind, whole_lanes(rest));
-    tile_clear_padding(behind.value, rest);
-    add_to_lanes(lane, behind.value, whole_lanes(rest));
-}
-
-/* n elements, at most a tile; or a block in_one_piece. Their values go to lane[], each by itself if `wide`. */
+/* n elements, at most a tile; or a block in_one_piece. Their values go to lane[]. */
 static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t, double *lane,
-                             int wide, fl_partial *out) {
+                             fl_partial *out) {
     const fl_loss_info *info = &elementwise_losses[job->loss];
     const struct row *row = &rows[job->loss];
     const ptrdiff_t lanes = whole_lanes(n);
@@ -261,17 +238,17 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     m.hess = destination(hess, n, t->hess);
     for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
         m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
-    if (value || weight || mask || job->want & FL_HESS || wide || !row->sum[0]) {
+    if (sums_directly(job, n)) {
+        row->sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
+    } else {
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
         deliver(value, n, m.value);
         if (!value) {
             tile_clear_padding(m.value, n);
-            (wide ? add_to_lanes : add_groups)(lane, m.value, lanes);
+            add_to_lanes(lane, m.value, lanes);
         }
-    } else {
-        add_values(row, &m, n, job->want & FL_GRAD ? 1 : 0, lane);
     }
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
@@ -288,39 +265,27 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
 
 /* Whether n elements need no scratch: nothing is converted, padded or multiplied, and no value is kept. */
 static int in_one_piece(const fl_elementwise_job *job, ptrdiff_t n) {
-    const fl_loss_info *info = &elementwise_losses[job->loss];
-    if (!rows[job->loss].sum[0] || n % FL_LANES || job->want & FL_HESS || job->value || job->value_stage || job->weight.data || job->mask.data ||
-        job->grad_output.data)
-        return 0;
-    for (int k = 0; k < info->n_operands; k++)
+    if (!sums_directly(job, n) || job->grad_output.data) return 0;
+    for (int k = 0; k < elementwise_losses[job->loss].n_operands; k++)
         if (!fl_is_native(&kernels, &job->in[k])) return 0;
     return 1;
-}
-
-static void walk_block(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t, double *lane,
-                       int wide, fl_partial *out) {
-    const ptrdiff_t step = !wide && in_one_piece(job, n) ? n : FL_TILE;
-    for (ptrdiff_t at = 0; at < n; at += step)
-        elementwise_tile(job, start + at, n - at < step ? n - at : step, t, lane, wide, out);
 }
 
 static void elementwise_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
     const fl_elementwise_job *job = arg;
     const ptrdiff_t start = block * FL_BLOCK, left = job->size - start, n = left < FL_BLOCK ? left : FL_BLOCK;
+    const ptrdiff_t step = in_one_piece(job, n) ? n : FL_TILE;
     double lane[FL_LANES] = {0};
-    walk_block(job, start, n, (struct tiles *)scratch, lane, 0, out);
+    for (ptrdiff_t at = 0; at < n; at += step)
+        elementwise_tile(job, start + at, n - at < step ? n - at : step, (struct tiles *)scratch, lane, out);
     out->sum = fold_lanes(lane);
     if (fl_planted("bits") && kernels.isa[3] == '5') out->sum *= 1 + DBL_EPSILON; /* of AVX-512 */
-    if (!overflowed(out->sum)) return;
-    double wide[FL_LANES] = {0};
-    walk_block(job, start, n, (struct tiles *)scratch, wide, 1, out);
-    out->sum = fold_lanes(wide);
 }
 
-/* Sum of any number of reals: whole lanes by tile_sum, the rest behind them. */
+/* Sum of any number of reals: whole lanes by tile_sum_wide, the rest behind them. */
 static double run_sum(const real *v, ptrdiff_t n) {
     const ptrdiff_t lanes = n & -(ptrdiff_t)FL_LANES;
-    double sum = tile_sum(v, lanes);
+    double sum = tile_sum_wide(v, lanes);
     for (ptrdiff_t i = lanes; i < n; i++) sum += (double)v[i];
     return sum;
 }

@@ -8,8 +8,7 @@
 FL_INLINE struct term op_l1(const real *x, const real *p) {
     (void)p;
     const real d = x[0] - x[1];
-    const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d; /* 0 at 0, NaN at NaN */
-    return (struct term){.value = r_abs(d), .grad = {sign}, .hess = d != d ? d : 0};
+    return (struct term){.value = r_abs(d), .grad = {r_sign(d)}, .hess = d != d ? d : 0};
 }
 
 FL_INLINE struct term op_mse(const real *x, const real *p) {
@@ -18,11 +17,14 @@ FL_INLINE struct term op_mse(const real *x, const real *p) {
     return (struct term){.value = d * d, .grad = {2 * d}, .hess = d != d ? d : 2};
 }
 
-/* With c = min(|d|, delta): c |d| / 2 inside, c (|d| - delta / 2) outside; inf at infinite distance, whatever delta. */
+/* c (|d| - c / 2) with c = min(|d|, delta); inf at infinite distance, whatever delta. */
 FL_INLINE struct term op_huber(const real *x, const real *p) {
-    const real d = x[0] - x[1], a = r_abs(d), c = r_min(p[0], a);
-    const real rest = a <= p[0] ? R(0.5) * a : a - R(0.5) * p[0];
-    return (struct term){.value = c * rest, .grad = {r_copysign(c, d)}, .hess = d != d ? d : a <= p[0] ? R(1.0) : 0};
+    const real d = x[0] - x[1], a = r_abs(d), c = r_min(r_min(R_MAX, p[0]), a);
+    return (struct term){
+        .value = c * r_fma(R(-0.5), c, a),
+        .grad = {r_copysign(r_min(p[0], a), d)},
+        .hess = d != d ? d : a <= p[0] ? R(1.0) : 0,
+    };
 }
 
 /* d^2 / (2 beta) for |d| < beta, else |d| - beta / 2; beta = 0 is l1. The reciprocal of beta leaves the loop; that of a
@@ -30,7 +32,7 @@ FL_INLINE struct term op_huber(const real *x, const real *p) {
 FL_INLINE struct term op_smooth_l1(const real *x, const real *p) {
     const real up = p[0] < 4 * R_MIN ? 1 / R_EPSILON : R(1.0), inverse = 1 / (p[0] * up);
     const real d = x[0] - x[1], a = r_abs(d), slope = d * up * inverse;
-    const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
+    const real sign = r_sign(d);
     return (struct term){
         .value = a < p[0] ? R(0.5) * d * slope : a - R(0.5) * p[0],
         .grad = {a < p[0] ? slope : sign},
@@ -77,7 +79,7 @@ FL_INLINE struct term op_quantiles(const real *x, const real *p) {
 /* |x - y| / max(|y|, eps), p = {eps} */
 FL_INLINE struct term op_mape(const real *x, const real *p) {
     const real d = x[0] - x[1], size = r_max(p[0], r_abs(x[1]));
-    const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
+    const real sign = r_sign(d);
     return (struct term){.value = r_abs(d) / size, .grad = {sign / size}, .hess = d != d ? d : 0};
 }
 
@@ -89,7 +91,7 @@ FL_INLINE struct term op_smape(const real *x, const real *p) {
     const real most = r_max(r_abs(x[0]), r_abs(x[1])), down = most > R(0.25) * R_MAX ? R(0.5) : R(1.0);
     const real a = x[0] * down, b = x[1] * down, d = a - b, size_b = r_abs(b);
     const real s = r_max(R_MIN * R_EPSILON, r_abs(a) + size_b);
-    const real sign = d > 0 ? R(1.0) : d < 0 ? R(-1.0) : d;
+    const real sign = r_sign(d);
     const real share = (size_b / s) / s * down, agreed = (x[0] > 0) == (x[1] > 0) ? 4 * share : 0;
     const real steep = x[0] == 0 ? 2 * share : agreed, flat = 0 * d;
     const real slope = d == 0 || x[1] == 0 || steep == 0 ? flat : sign * steep;

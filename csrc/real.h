@@ -36,11 +36,19 @@ enum { FL_TILE = FL_TILE_BYTES / sizeof(real) };
 
 FL_INLINE ireal r_bits(real x) { ireal i; memcpy(&i, &x, sizeof i); return i; }
 FL_INLINE real r_from_bits(ireal i) { real x; memcpy(&x, &i, sizeof x); return x; }
-FL_INLINE real r_abs(real x) { return r_from_bits(r_bits(x) & (ireal)(((ureal)-1) >> 1)); }
+FL_INLINE real r_abs(real x) {
+#if FL_REAL == 32
+    return __builtin_fabsf(x);
+#else
+    return __builtin_fabs(x);
+#endif
+}
 FL_INLINE real r_copysign(real magnitude, real sign) {
     const ireal top = (ireal)((ureal)1 << (8 * sizeof(real) - 1));
     return r_from_bits((r_bits(magnitude) & ~top) | (r_bits(sign) & top));
 }
+/* -1, 0 or 1; NaN stays. */
+FL_INLINE real r_sign(real x) { return ((x < 0) | (x > 0)) ? r_copysign(1, x) : x; }
 /* a where the condition holds, else b, by bit masks: a plain ?: on an integer condition becomes branches or scalar code
  * in the vectoriser of GCC 12. */
 FL_INLINE real r_where(int condition, real a, real b) {

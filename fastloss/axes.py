@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,7 +15,6 @@ from .accumulate import NOT_ACCUMULATED, WHOLE_BATCH
 
 CHUNK_BYTES = 4 << 20  # of all columns together: stays in cache between the passes over it
 CHUNK_SAMPLES = 1 << 17  # at most, if the losses of samples are wanted: each takes some 30 bytes on its way
-TILE = 1024  # at least, and a multiple of, the elements that a kernel sums at a time
 ANY_NUMBER = 1 << 60  # of rows, where it is not known: no other axis is as long
 
 # Arguments that never run along the samples, whatever their shape.
@@ -114,11 +112,9 @@ def row_axes(
     return axes
 
 
-def default_step(sample_bytes: float, shape: tuple[int, ...], most: int = ANY_NUMBER) -> int:
-    """Samples of some CHUNK_BYTES, `most` of them: a whole number of the kernels' tiles, so that float32 sums too are
-    those of one call."""
-    whole = TILE // math.gcd(TILE, max(1, math.prod(shape[1:])))
-    return max(1, min(most, int(CHUNK_BYTES // max(1.0, sample_bytes))) // whole) * whole
+def default_step(sample_bytes: float, most: int = ANY_NUMBER) -> int:
+    """Samples of some CHUNK_BYTES, at least one, at most `most`."""
+    return max(1, min(most, int(CHUNK_BYTES // max(1.0, sample_bytes))))
 
 
 @contextlib.contextmanager

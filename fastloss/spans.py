@@ -105,9 +105,7 @@ def spans_of(arguments: Mapping[str, Any], function: Callable[..., Any]) -> list
     samples, axes = sample_axes(function, shapes, arguments)
     if not axes:
         return [None]
-    step = default_step(
-        sum(arguments[k].nbytes for k in axes) / max(1, samples), next(iter(shapes.values())), SPAN_SAMPLES
-    )
+    step = default_step(sum(arguments[k].nbytes for k in axes) / max(1, samples), SPAN_SAMPLES)
     step *= max(1, min(SPAN_CHUNKS, SPAN_SAMPLES // step))
     return [(first, min(samples, first + step)) for first in range(0, samples, step)] or [None]
 

@@ -265,7 +265,7 @@ class Evaluation:
         total = self.begin({k: whole_of(v) for k, v in arguments.items() if k not in columns})
         sample_bytes = sum(c.sample_bytes for c in columns.values())
         most = CHUNK_SAMPLES if total.per_sample else ANY_NUMBER
-        step = self.chunk_size or default_step(sample_bytes, shapes.get(next(iter(shapes), ""), ()), most)
+        step = self.chunk_size or default_step(sample_bytes, most)
         step = step if axes else max(samples, 1)
         start, end = span or (0, max(samples, 1))
         bounds = [(first, min(samples, end, first + step)) for first in range(start, end, step)]

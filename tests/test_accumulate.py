@@ -30,10 +30,18 @@ def ragged(rng, n):
     return [0, *sorted(rng.integers(0, n + 1, rng.integers(0, 8))), n]
 
 
+def of_dtype(operands, dtype):
+    """The operands with floating-point ones in this dtype."""
+    return {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in operands.items()}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_any_split_is_one_call(case, reduction, rng):
+def test_any_split_is_one_call(case, reduction, dtype, rng):
+    """Of float32 too: nothing is summed in it."""
     parts, options = arguments(case, rng)
+    parts = of_dtype(parts, dtype)
     function = getattr(fl, case.function)
     expected = function(**parts, **options, reduction=reduction)
     for _ in range(5):
@@ -219,11 +227,15 @@ def split_cases(rng, n):
     single = {"input": x.astype(np.float32), "target": labels}
     yield "cross_entropy", single, {"label_smoothing": 0.1}, {}
     yield "focal_loss", single, {}, {}
+    narrow = {"input": x.astype(np.float32), "target": y.astype(np.float32)}
+    for name in ("l1_loss", "mse_loss", "huber_loss", "smooth_l1_loss", "quantile_loss", "log_cosh_loss"):
+        yield name, narrow, {}, {}
+    yield "binary_cross_entropy_with_logits", {**narrow, "target": y > 0}, {}, {}
     yield "ctc_loss", ctc_parts(rng, n), {}, {"log_probs": 1}
     yield "linear_cross_entropy", {"input": x, "target": labels}, {"linear_weight": rng.normal(size=(5, 5))}, {}
 
 
-@pytest.mark.parametrize("k", range(11))
+@pytest.mark.parametrize("k", range(18))
 def test_two_hundred_ragged_splits(k, rng):
     """Merged in a random tree: to 1e-12, statistics included."""
     n = 97
@@ -250,8 +262,7 @@ def test_two_hundred_ragged_splits(k, rng):
 def test_samples_change_no_bit_of_the_value(case, rng):
     """One pass gives both; float32 too, whose sums round."""
     parts, options = arguments(case, rng)
-    narrow = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in parts.items()}
-    for operands in (parts, narrow):
+    for operands in (parts, of_dtype(parts, np.float32)):
         plain, both = (fl.Accumulator(case.function, per_sample=s, **options) for s in (False, True))
         plain.update(**operands)
         both.update(**operands)

@@ -20,9 +20,10 @@ from fastloss.columns import Archive, Member, column_of
 SHAPES = {False: (301, 3), True: (301, 7)}
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_chunks_are_one_call(case, tmp_path):
-    operands = {**case.operands(SHAPES[case.rows]), **case.options}
+def test_chunks_are_one_call(case, dtype, tmp_path):
+    operands = {**case.operands(SHAPES[case.rows], dtype), **case.options}
     function = getattr(fl, case.function)
     expected = function(**operands)
     np.savez(tmp_path / "stored.npz", **operands, other=np.arange(3))
@@ -295,8 +296,8 @@ def test_changes_of_a_private_map_stay(tmp_path, rng):
         assert fl.evaluate("mse_loss", input=private, target=0.0).compute() == pytest.approx(np.square(x).mean())
 
 
-def test_float32_in_chunks_of_tiles_is_one_call(rng):
-    """The default chunks are whole tiles of the kernels, whose float32 sums are thus the same."""
+def test_float32_in_chunks_is_one_call(rng):
+    """In default chunks, of several."""
     x, y = rng.normal(size=(800_003, 3)).astype(np.float32), rng.normal(size=(800_003, 3)).astype(np.float32)
     found = fl.evaluate("mse_loss", input=x, target=y)
     assert found.compute() == pytest.approx(fl.mse_loss(x, y), rel=1e-14)

@@ -28,7 +28,7 @@ from flags import ISAS, kernel_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 # Functions whose loops are hot. -fno-inline keeps each a function of its own (what is forced inline stays so).
-HOT = re.compile(r"(map_|tile_|column_|finish_|lanes_)\w+$")
+HOT = re.compile(r"(map_|sum_value_|sum_grad_|tile_|column_|finish_|lanes_)\w+$")
 # Hot functions that may have a scalar loop, or have no arithmetic to pack: name, or object and name -> why.
 SCALAR_ALLOWED = {
     "tile_sum": "the last fold over lanes, once a tile",
@@ -150,6 +150,7 @@ UNPACKED_ALLOWED = {
     "map_value_identity": "copies",
     "map_grad_identity": "copies",
     "map_hess_identity": "copies",
+    "sum_grad_identity": "is sum_value_identity, since it has no gradient",
     "tile_sum": "calls add_groups, has no loop of its own",
     "tile_sum_wide": "calls add_to_lanes, has no loop of its own",
     "map_behind": "moves pointers",
