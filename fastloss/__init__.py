@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import (
     adversarial,
     binary,
@@ -43,10 +45,12 @@ from .regression import *  # noqa: F403
 from .reinforcement import *  # noqa: F403
 from .relative import *  # noqa: F403
 from .softmax import *  # noqa: F403
-from .streaming import evaluate
 from .tokens import *  # noqa: F403
 from .triplet import *  # noqa: F403
 from .variational import *  # noqa: F403
+
+if TYPE_CHECKING:
+    from .streaming import evaluate
 
 __all__ = [
     "Accumulator",
@@ -80,3 +84,17 @@ __all__ = [
     *triplet.__all__,
     *variational.__all__,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`evaluate`, with what it needs to read files, is imported when first asked for."""
+    if name != "evaluate":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .streaming import evaluate
+
+    globals()["evaluate"] = evaluate
+    return evaluate
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "evaluate"})
