@@ -48,23 +48,21 @@ REDUCTIONS = ["none", "mean", "sum"] * 8 + ["median", None]
 def hostile_labels(random: Random, shape: tuple[int, ...], classes: int) -> Any:
     """Good labels, of which some are replaced; now and then of a type that is no label."""
     size = math.prod(shape)
-    values = random.choices(range(classes) or [-100], k=size)
+    values = (np.arange(size) + random.randrange(1000)) % classes if classes else np.full(size, -100)
     near = [classes, classes + 1, classes - 1, -classes, 2 * classes, *EXTREMES]
     for _ in range(random.choice([0, 0, 0, 1, 2]) if size else 0):
-        values[random.choice([0, size - 1, random.randrange(size)])] = random.choice(near)
-    if random.random() < 0.92:
-        dtype = np.dtype(random.choice(INTEGERS))
-        low, span = int(np.iinfo(dtype).min), 2 ** (8 * dtype.itemsize)
-        values = [(v - low) % span + low for v in values]  # wrap around, as a careless cast does
-        return np.array(values, dtype.newbyteorder("=")).astype(dtype).reshape(shape)
+        place = random.choice([0, size - 1, random.randrange(size)])
+        values[place] = (random.choice(near) + 2**63) % 2**64 - 2**63
+    if random.random() < 0.92:  # what does not fit wraps around, as in a careless cast
+        return values.astype(random.choice(INTEGERS)).reshape(shape)
     kind = random.choice(OTHERS)
     if kind[0] == "f":
         odd = [random.choice([math.nan, math.inf, -math.inf, 0.5, float(v)]) for v in values]
         with np.errstate(all="ignore"):
             return np.array(odd, np.float64).astype(kind).reshape(shape)
     if kind == "O":
-        return np.array([None, *values], object)[1:].reshape(shape)
-    return np.array([v % 1000 for v in values]).astype(kind).reshape(shape)
+        return np.array([None, *values.tolist()], object)[1:].reshape(shape)
+    return (values % 1000).astype(kind).reshape(shape)
 
 
 @functools.cache

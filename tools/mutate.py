@@ -81,6 +81,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("cpus.c", "return quota > 0 && period > 0 ? (double)quota / (double)period : 0;", "> -> >="): (
         "a quota of 0 gives 0 either way"
     ),
+    ("softmax_state.h", "for (ptrdiff_t k = n; k < lanes; k++) s->out[k] = 0;", "0 -> 1"): (
+        "what the padding is multiplied with, before the next line sets it to 0"
+    ),
     ("load.h", "DO(FL_UINT8, 1)", "1 -> 2"): (
         "the size only chooses a loop: it is the stride in the one that multiplies by it"
     ),

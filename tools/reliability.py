@@ -110,12 +110,13 @@ def hostile(full, portion):
         for module, count in (("test_hostile", calls * 4 // 5), ("test_ctc_errors", calls // 5)):
             program = f"import {module}; {module}.attack({count}, {portion + 7})"
             status, text, seconds = run("-c", program, FASTLOSS_ISA=isa, FASTLOSS_NUM_THREADS="1")
-            words = re.match(r"(\d+) calls, (\d+) refused", text.splitlines()[-1])
             if status:
                 print(text[-2000:], file=sys.stderr)
-            found["crashes"] += status != 0
-            found["calls"] += int(words[1] if words else 0)
-            found["refused"] += int(words[2] if words else 0)
+                found["crashes"] += 1
+                continue
+            words = re.search(r"^(\d+) calls, (\d+) refused$", text, re.M)
+            found["calls"] += int(words[1])
+            found["refused"] += int(words[2])
             found["seconds"] += seconds
     return found
 
