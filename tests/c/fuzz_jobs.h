@@ -6,11 +6,12 @@
 #include "fuzz_memory.h"
 
 enum { ELEMENTWISE, CROSS_ENTROPY, PROBABILITIES, ROW_LABELS, MULTI_MARGIN, MULTILABEL, MULTILABEL_LABELS, CTC, TOKENS,
-       LINEAR, BOX, BOX_MATRIX, DISTANCE, MINING, SCAN, POLICY, ACTIONS, KINDS };
+       LINEAR, BOX, BOX_MATRIX, DISTANCE, MINING, SCAN, POLICY, ACTIONS, OVERLAP,
+       LOVASZ, KINDS };
 static const char *const kind_name[KINDS] = {
     "elementwise", "cross_entropy", "probabilities", "row_labels", "multi_margin", "multilabel_margin",
     "multilabel_labels", "ctc", "tokens", "linear_row", "box", "box_matrix", "distance", "mining", "scan", "policy",
-    "actions"};
+    "actions", "overlap", "lovasz"};
 
 enum { MAX_OUTPUTS = 8, MAX_ISAS = 4, MAX_UNITS = 4096 };
 
@@ -37,10 +38,12 @@ static struct job {
         fl_mining_job mining;
         fl_scan_job scan;
         fl_action_job action;
+        fl_overlap_job overlap;
     };
     fl_row_job other;
     struct output outputs[MAX_OUTPUTS];
     int n_outputs;
+    ptrdiff_t groups;           /* of overlaps */
     ptrdiff_t units, size, bad; /* bad: the first offender that a plain loop finds, -1, or -2: it was not asked */
     double counted, worth;      /* rows that count, or -1; what sums may reach */
     fl_partial found[MAX_ISAS];
@@ -445,7 +448,8 @@ static fl_unit_fn entry_of(const fl_kernels *table) {
     case MINING: return table->mine_row;
     case SCAN: return table->scan;
     case POLICY: return table->policy;
-    default: return table->actions;
+    case ACTIONS: return table->actions;
+    default: return table->overlap_sums;
     }
 }
 
@@ -469,6 +473,18 @@ static void keep_outputs(int isa) {
             if (x != x) memset(o->found[isa] + i, 0xff, 8);
         }
     }
+}
+
+/* What follows the sums of overlaps, unless they found an offender. */
+static void after_sums(const fl_kernels *table, fl_partial *partials, fl_fold *fold) {
+    const fl_overlap_job *o = &job.overlap;
+    const int gradient = o->rows.grad.data != NULL;
+    if (job.kind == LOVASZ)
+        for (ptrdiff_t unit = 0; unit < job.groups * o->rows.classes; unit++)
+            fl_parallel_for(unit, unit + 1, 1, 1, table->lovasz_class, o, partials, fold);
+    const fl_unit_fn fn = job.kind == OVERLAP ? table->overlap_gradient : o->max ? table->lovasz_chain : NULL;
+    for (ptrdiff_t unit = 0; gradient && fn && fold->total.bad < 0 && unit < job.units; unit++)
+        fl_parallel_for(unit, unit + 1, 1, 1, fn, o, partials, fold);
 }
 
 static void run_on(int isa, struct source s) {
@@ -500,6 +516,12 @@ static void run_on(int isa, struct source s) {
         job.ctc.workspace = space + (-(uintptr_t)space & 63);
         job.ctc.workspace_bytes = size;
     }
+    if (job.kind == LOVASZ) {
+        const ptrdiff_t size = table->lovasz_workspace(&job.overlap);
+        char *space = memory((size_t)size + 63, 0);
+        job.overlap.workspace = space + (-(uintptr_t)space & 63);
+        job.overlap.workspace_bytes = size;
+    }
     fl_fold_init(&fold);
     for (ptrdiff_t first = 0; first < job.units; first += 32) {
         const ptrdiff_t last = first + 32 < job.units ? first + 32 : job.units;
@@ -507,6 +529,7 @@ static void run_on(int isa, struct source s) {
         fl_parallel_for(first, last, 1, 1, entry_of(table), &job.elementwise, partials, &fold);
         if (job.kind == ELEMENTWISE) table->fold_stages(&job.elementwise, first, last);
     }
+    if ((job.kind == OVERLAP || job.kind == LOVASZ) && fold.total.bad < 0) after_sums(table, partials, &fold);
     job.found[isa] = fold.total;
     job.found[isa].sum = fl_fold_sum(&fold);
     job.found[isa].weight = fl_fold_weight(&fold);
@@ -563,7 +586,8 @@ static void compare(void) {
         if (job.found[i].bad >= 0) continue; /* results are void */
         if (job.counted >= 0 && job.kind != CTC && job.found[i].weight != job.counted) fault("another number of rows");
         if (i > first_fused) compare_equal(first_fused, i);
-        if (first_fused > 0 && i == first_fused && job.values != WILD) compare_near(i);
+        if (first_fused > 0 && i == first_fused && job.values != WILD && job.kind != LOVASZ) /* ranks may change */
+            compare_near(i);
         for (int k = 0; k < job.n_outputs; k++) hash(i, job.outputs[k].found[i], job.outputs[k].size);
         if (job.found[i].sum == job.found[i].sum) hash(i, &job.found[i].sum, sizeof(double));
     }
@@ -606,6 +630,8 @@ static void one_job(struct source *s) {
     case SCAN: draw_scan(s); break;
     case POLICY: job.bad = -2, draw_policy(s); break;
     case ACTIONS: job.bad = -2, draw_actions(s); break;
+    case OVERLAP:
+    case LOVASZ: job.bad = -2, draw_overlap(s); break;
     default: draw_rows(s);
     }
     for (int i = 0; i < n_isas; i++) run_on(i, *s);
