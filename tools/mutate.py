@@ -84,9 +84,19 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("softmax_state.h", "for (ptrdiff_t k = n; k < lanes; k++) s->out[k] = 0;", "0 -> 1"): (
         "what the padding is multiplied with, before the next line sets it to 0"
     ),
-    ("load.h", "DO(FL_UINT8, 1)", "1 -> 2"): (
-        "the size only chooses a loop: it is the stride in the one that multiplies by it"
+    **dict.fromkeys(
+        [("load.h", f"DO({dtype}, 1)", "1 -> 2") for dtype in ("FL_BOOL", "FL_INT8", "FL_UINT8")],
+        "the size only chooses a loop: it is the stride in the one that multiplies by it",
     ),
+    ("mining.h", "largest[0] = largest[l] > largest[0] ? largest[l] : largest[0];", "> -> <="): (
+        "a lower bar: more candidates, which are measured anew, and the same answer, later"
+    ),
+    (
+        "dispatch.c",
+        "LEAF1_ECX_V2 = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23, "
+        "/* sse3 ssse3 cx16 sse4.1 sse4.2 popcnt */",
+        "1 -> 0",
+    ): "one feature of the level is not asked for; no processor has the others without it",
 }
 
 OPERATORS = [
