@@ -49,12 +49,12 @@ bit depends on the ISA; a fold that leaves out a unit; a forked child that takes
 - Bits of the x86-64 baseline, which has no fused multiply-add, differ from the others'; so do those of
   `linear_cross_entropy` where NumPy's matrix product does.
 - `tests/data/bits.json` keeps digests of results: an upgrade that changes bits shows, and CHANGELOG.md says so.
-- The extension declares that it runs without the GIL. What is shared: the choice of an ISA and the mark of a forked child
-  (atomic integers), settings of threads (a Python object, swapped whole), caches that are filled once with what any caller
-  would find, and when signals were last asked for (a number that only spaces the asking; what a handler raised is set
-  and taken by the main thread alone, since Python runs handlers nowhere else). Arrays are the caller's: one that is
-  resized by another thread while a call takes its shape is protected by the GIL only, so a free-threaded program must not
-  do that. No free-threaded interpreter was at hand, so none has run the suite.
+- The extension declares that it runs without the GIL. Shared are the choice of an ISA and the mark of a forked child
+  (atomic integers), settings of threads (a Python object, swapped whole), caches that are filled once with what any
+  caller would find, and when signals were last asked for (a number that only spaces the asking; what a handler raised
+  is set and taken by the main thread alone, since Python runs handlers nowhere else). Arrays are the caller's: against
+  another thread that resizes one while a call takes its shape only the GIL helps, so a free-threaded program must not
+  do that. No free-threaded interpreter was at hand: none has run the suite.
 - Memory that runs out is reported by `MemoryError` where we ask for it; OpenMP ends the process where its own threads
   cannot be started.
 - `cibuildwheel` (its configuration for manylinux, musllinux and macOS, x86-64 and Arm, stands in `pyproject.toml`) and
