@@ -167,3 +167,22 @@ def test_only_a_blank():
     loss, grad = fl.ctc_loss(np.full((7, 1, 1), -0.5), np.zeros(0, int), [7], [0], reduction="sum", return_grad=True)
     assert loss == pytest.approx(3.5, rel=1e-14) and (grad == -1).all()
     assert fl.ctc_loss(np.full((7, 1, 1), -0.5), np.zeros(0, int), [7], [0], from_logits=True) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("frame", [70, 100])
+def test_a_label_that_one_frame_rules_out(dtype, frame):
+    """Far behind the states that are reached by then: those stay in the window."""
+    rng = np.random.default_rng(0)
+    frames, labels = 200, 60
+    x = rng.normal(size=(frames, 1, labels + 1)).astype(dtype)
+    x -= np.log(np.exp(x).sum(axis=2, keepdims=True))
+    x[frame, 0, 5] = -np.inf
+    x[frame:, 0, :20] -= dtype(3)
+    operands = x, np.arange(1, labels + 1)[np.newaxis], [frames], [labels]
+    value, grad = fl.ctc_loss(*operands, return_grad=True)
+    with fl.backend("reference"):
+        expected, expected_grad = fl.ctc_loss(*operands, return_grad=True)
+    eps = float(np.finfo(dtype).eps)
+    assert value == pytest.approx(expected, rel=64 * eps)
+    np.testing.assert_allclose(grad, expected_grad, atol=64 * eps, rtol=64 * eps)

@@ -17,10 +17,11 @@ import time
 from random import Random
 from typing import Any
 
+import every
 import numpy as np
 import pytest
 from case import POSITIONAL
-from cases import ELEMENTWISE
+from cases import CASES, ELEMENTWISE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,23 +48,21 @@ REDUCTIONS = ["none", "mean", "sum"] * 8 + ["median", None]
 def hostile_labels(random: Random, shape: tuple[int, ...], classes: int) -> Any:
     """Good labels, of which some are replaced; now and then of a type that is no label."""
     size = math.prod(shape)
-    values = random.choices(range(classes) or [-100], k=size)
+    values = (np.arange(size) + random.randrange(1000)) % classes if classes else np.full(size, -100)
     near = [classes, classes + 1, classes - 1, -classes, 2 * classes, *EXTREMES]
     for _ in range(random.choice([0, 0, 0, 1, 2]) if size else 0):
-        values[random.choice([0, size - 1, random.randrange(size)])] = random.choice(near)
-    if random.random() < 0.92:
-        dtype = np.dtype(random.choice(INTEGERS))
-        low, span = int(np.iinfo(dtype).min), 2 ** (8 * dtype.itemsize)
-        values = [(v - low) % span + low for v in values]  # wrap around, as a careless cast does
-        return np.array(values, dtype.newbyteorder("=")).astype(dtype).reshape(shape)
+        place = random.choice([0, size - 1, random.randrange(size)])
+        values[place] = (random.choice(near) + 2**63) % 2**64 - 2**63
+    if random.random() < 0.92:  # what does not fit wraps around, as in a careless cast
+        return values.astype(random.choice(INTEGERS)).reshape(shape)
     kind = random.choice(OTHERS)
     if kind[0] == "f":
         odd = [random.choice([math.nan, math.inf, -math.inf, 0.5, float(v)]) for v in values]
         with np.errstate(all="ignore"):
             return np.array(odd, np.float64).astype(kind).reshape(shape)
     if kind == "O":
-        return np.array([None, *values], object)[1:].reshape(shape)
-    return np.array([v % 1000 for v in values]).astype(kind).reshape(shape)
+        return np.array([None, *values.tolist()], object)[1:].reshape(shape)
+    return (values % 1000).astype(kind).reshape(shape)
 
 
 @functools.cache
@@ -167,6 +166,37 @@ def elementwise_call(random: Random) -> tuple[Any, list[Any], dict[str, Any]]:
     return getattr(fl, case.function), positional, options
 
 
+other_losses = functools.cache(every.others)
+
+
+def other_call(random: Random) -> tuple[Any, list[Any], dict[str, Any]]:
+    """A call of what fits no case, of which one or two operands have other labels, another length or type."""
+    name = random.choice(every.OTHERS)
+    given, options = other_losses(random.choice([1, 2, 17, 33]))[name]
+    operands, options = list(given), dict(options)
+    arrays = [k for k, a in enumerate(operands) if isinstance(a, np.ndarray)]
+    labels = [k for k in arrays if operands[k].dtype.kind == "i"]
+    for _ in range(random.choice([0, 1, 1, 2])):
+        k = random.choice(labels if labels and random.random() < 0.7 else arrays)
+        a = operands[k]
+        if k in labels and random.random() < 0.9:
+            operands[k] = hostile_labels(random, a.shape, int(given[k].max()) + 1)
+        elif random.random() < 0.5:
+            operands[k] = zeros(other_length(random, a.shape), a.dtype.str)
+        elif a.dtype.kind != "O":
+            operands[k] = a.astype(random.choice(["f2", "f8", ">f4", "i8", "u1", "?", "O"]))
+    shape = operands[arrays[0]].shape
+    if random.random() < 0.1:
+        options["mask"] = np.ones(random.choice([shape, shape[:1], other_length(random, shape)]), bool)
+    if random.random() < 0.2:
+        options["reduction"] = random.choice(REDUCTIONS)
+    if random.random() < 0.1 and "return_grad" in options:
+        options["grad_out"] = np.empty(random.choice([shape, other_length(random, shape)]), "f4")
+    if random.random() < 0.2:
+        options["ignore_index"] = random.choice([*EXTREMES, 0, 2**70, 1.0])
+    return getattr(fl, name), operands, options
+
+
 def shown(x: Any) -> str:
     return f"{x.dtype.str}{x.shape}{x.ravel()[:8].tolist()}" if isinstance(x, np.ndarray) else repr(x)
 
@@ -176,7 +206,9 @@ def attack(calls: int, seed: int) -> None:
     random = Random(seed)
     refused = 0
     for k in range(calls):
-        function, operands, options = (elementwise_call, linear_call, label_call)[min(k % 8, 2)](random)
+        function, operands, options = (elementwise_call, linear_call, other_call, other_call, label_call)[
+            min(k % 8, 4)
+        ](random)
         text = ", ".join([*map(shown, operands), *(f"{name}={shown(a)}" for name, a in options.items())])
         print(f"{k}: {function.__name__}({text})", flush=True)
         try:
@@ -262,6 +294,32 @@ def test_labels_and_weights_that_change_while_we_run(classes):
         labels[:] = 0
 
     assert besieged(calls, change, seconds=SIEGE) > 0
+
+
+def test_labels_of_every_loss_that_change_while_we_run():
+    """All losses of integer operands, each with labels of its own that another thread changes."""
+    calls, changed, hostile = [], [], np.array([-1, 5, 90, 2**31, 2**40, 2**63 - 1, -(2**63)])
+    for case in CASES:
+        operands = case.operands((4000, 24), np.float32)
+        changed += [a for a in operands.values() if a.dtype.kind == "i"]
+        if any(a.dtype.kind == "i" for a in operands.values()):
+            calls.append(functools.partial(case.gradients, operands))
+    for name, (operands, options) in every.others(4000).items():
+        changed += [a for a in operands if isinstance(a, np.ndarray) and a.dtype.kind == "i"]
+        if any(isinstance(a, np.ndarray) and a.dtype.kind == "i" for a in operands):
+            calls.append(functools.partial(getattr(fl, name), *operands, **options))
+    good = [a.copy() for a in changed]
+    random = Random(SEED)
+    assert len(calls) > 20
+
+    def change() -> None:
+        k = random.randrange(len(changed))
+        changed[k].reshape(-1)[random.randrange(changed[k].size) :] = random.choice(hostile)
+        changed[k][...] = good[k]
+
+    made = besieged(calls, change, seconds=SIEGE)
+    assert made >= len(calls)
+    print(f"{made} calls of {len(calls)} losses in {SIEGE:g} s")
 
 
 def test_resizing_while_we_run_is_refused():

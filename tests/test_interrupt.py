@@ -30,6 +30,7 @@ CALLS = {
     "inner axis": lambda: fl.cross_entropy(many(half, 2**12, 2**20, 2**8), many(0, 2**12, 2**8)),
     "sequences": lambda: fl.ctc_loss(many(half, 2**12, 2**20, 2**6), many(1, 2**20, 9), many(2**12, 2**20),
                                      many(9, 2**20), from_logits=True),
+    "stream": lambda: fl.evaluate(fl.mse_loss, ({"input": x[:99], "target": x[:99]} for _ in iter(int, 1))),
 }
 x = np.ones(2**20, np.float32)
 fl.set_num_threads(int(sys.argv[2]))
@@ -72,6 +73,7 @@ def latency(kind: str, threads: int) -> float:
         ("short rows", 1),
         ("inner axis", 2),
         ("sequences", 2),
+        ("stream", 2),
     ],
 )
 def test_ctrl_c_ends_a_long_call_within_a_second(kind, threads):

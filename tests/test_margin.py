@@ -166,6 +166,16 @@ def test_nan_and_infinities_of_multi_margin(backend, dtype, layout):
     assert np.isnan(grad[5]).all()
 
 
+@pytest.mark.parametrize("classes", [4, 40])
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_class_that_costs_nothing_has_no_gradient(p, classes):
+    """Whatever comes in: as in PyTorch, which looks at the hinge first."""
+    x = np.full((1, classes), -9, np.float32)
+    x[0, :3] = 0, 3, 0.5
+    _, grad = fl.multi_margin_loss(x, [2], p=p, reduction="none", return_grad=True, grad_output=[inf])
+    np.testing.assert_array_equal(grad[0], [inf, inf, -inf] + [0] * (classes - 3))
+
+
 @each_backend
 @each_dtype
 @pytest.mark.parametrize("classes", [4, 40, 1500])

@@ -8,7 +8,8 @@
 
 ``python tools/check_objects.py`` compiles the kernels for each ISA and checks them; of object files given as arguments
 it checks all but the loops, since there the compiler has inlined some; of those after `--plain`, which hold no kernels,
-that they have no AVX. ``--self-test`` shows that each check can fail.
+that they have no AVX; of the extension after `--linked` that it has as many AVX instructions as the objects, so none
+elsewhere. ``--self-test`` shows that each check can fail.
 Needs a C compiler (CC) and GNU binutils.
 """
 
@@ -263,10 +264,15 @@ def check_symbols(path):
     return faults, tables[0].groups() if tables else ("baseline", "32")
 
 
+def beyond(isa, code):
+    """The instructions that an ISA does not have."""
+    forbidden = {"baseline": r"\bv[a-z]|%[yz]mm|%k\d", "avx2": r"%zmm|%k\d"}.get(isa)
+    return [i for i in code if forbidden and re.search(forbidden, f"{i.mnemonic} {i.operands}")]
+
+
 def check_isa(isa, code):
     """Faults of one function: instructions that its ISA does not have."""
-    forbidden = {"baseline": r"\bv[a-z]|%[yz]mm|%k\d", "avx2": r"%zmm|%k\d"}.get(isa)
-    bad = next((i for i in code if forbidden and re.search(forbidden, f"{i.mnemonic} {i.operands}")), None)
+    bad = next(iter(beyond(isa, code)), None)
     return [f"{bad.mnemonic} {bad.operands} is no {isa} instruction"] if bad else []
 
 
@@ -317,6 +323,17 @@ def check_plain(path):
     """Faults of an object without kernels, which runs before the ISA is known: instructions beyond the baseline's."""
     found = [(name, fault) for name, code in functions(path).items() for fault in check_isa("baseline", code)]
     return [f"{Path(path).name}: {name}: {fault}" for name, fault in found]
+
+
+def avx(path):
+    """How many instructions of a file are beyond the baseline."""
+    return sum(len(beyond("baseline", code)) for code in functions(path).values())
+
+
+def check_linked(path, objects):
+    """Faults of the extension as shipped: more or fewer AVX instructions than its kernel objects have."""
+    there, here = avx(path), sum(map(avx, objects))
+    return [] if there == here else [f"{Path(path).name}: {there} AVX instructions, but {here} in its kernels"]
 
 
 def compiler():
@@ -372,6 +389,8 @@ def self_test():
                 wrong.append(f"planted {expected or 'nothing'!r}, found {faults}")
             if bool(check_plain(target)) != any(flag.startswith("-m") for flag in flags):
                 wrong.append(f"AVX outside of kernels, planted {flags}, found {check_plain(target)}")
+            if bool(check_linked(target, [])) != any(flag.startswith("-m") for flag in flags):
+                wrong.append(f"AVX in the linked file, planted {flags}, not found")
     return wrong
 
 
@@ -380,6 +399,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--self-test", action="store_true", help="plant faults and see that each is found")
     parser.add_argument("--plain", nargs="*", default=[], help="object files without kernels: no AVX may be in them")
+    parser.add_argument("--linked", help="the extension that was linked of the objects: no other AVX may be in it")
     parser.add_argument("objects", nargs="*", help="object files of kernels.c (default: compile them)")
     arguments = parser.parse_args()
     if arguments.self_test:
@@ -387,6 +407,7 @@ def main():
     elif arguments.objects or arguments.plain:
         faults = [fault for path in arguments.objects for fault in check_object(path, loops=False)]
         faults += [fault for path in arguments.plain for fault in check_plain(path)]
+        faults += check_linked(arguments.linked, arguments.objects) if arguments.linked else []
         checked = f"{len(arguments.objects) + len(arguments.plain)} objects"
     else:
         with tempfile.TemporaryDirectory() as folder:

@@ -6,10 +6,12 @@
 #include "fuzz_memory.h"
 
 enum { ELEMENTWISE, CROSS_ENTROPY, PROBABILITIES, ROW_LABELS, MULTI_MARGIN, MULTILABEL, MULTILABEL_LABELS, CTC, TOKENS,
-       LINEAR, KINDS };
+       LINEAR, BOX, BOX_MATRIX, DISTANCE, MINING, SCAN, POLICY, ACTIONS, OVERLAP,
+       LOVASZ, KINDS };
 static const char *const kind_name[KINDS] = {
     "elementwise", "cross_entropy", "probabilities", "row_labels", "multi_margin", "multilabel_margin",
-    "multilabel_labels", "ctc", "tokens", "linear_row"};
+    "multilabel_labels", "ctc", "tokens", "linear_row", "box", "box_matrix", "distance", "mining", "scan", "policy",
+    "actions", "overlap", "lovasz"};
 
 enum { MAX_OUTPUTS = 8, MAX_ISAS = 4, MAX_UNITS = 4096 };
 
@@ -19,6 +21,7 @@ struct output {
     ptrdiff_t size;
     int real_size;  /* 4, 8; 0: integers */
     char first;     /* byte that it is filled with before a run */
+    const char *initial; /* or what it is filled with */
 };
 
 /* The job at hand. */
@@ -30,10 +33,17 @@ static struct job {
         fl_token_job tokens;
         fl_ctc_job ctc;
         fl_tile_job tile;
+        fl_box_job box;
+        fl_distance_job distance;
+        fl_mining_job mining;
+        fl_scan_job scan;
+        fl_action_job action;
+        fl_overlap_job overlap;
     };
     fl_row_job other;
     struct output outputs[MAX_OUTPUTS];
     int n_outputs;
+    ptrdiff_t groups;           /* of overlaps */
     ptrdiff_t units, size, bad; /* bad: the first offender that a plain loop finds, -1, or -2: it was not asked */
     double counted, worth;      /* rows that count, or -1; what sums may reach */
     fl_partial found[MAX_ISAS];
@@ -67,7 +77,7 @@ static void fault(const char *what) {
 static void *output(ptrdiff_t size, int real_size, char first) {
     struct output *o = &job.outputs[job.n_outputs++];
     const ptrdiff_t item = real_size ? real_size : 8;
-    *o = (struct output){memory((size_t)(size * item), 0), {NULL}, size * item, real_size, first};
+    *o = (struct output){memory((size_t)(size * item), 0), {NULL}, size * item, real_size, first, NULL};
     for (int i = 0; i < n_isas; i++) o->found[i] = memory((size_t)o->size, 0);
     return o->at;
 }
@@ -416,6 +426,8 @@ static void refill_tile(struct source s) {
         t->max[r] = job.real_size == 4 ? -3.4028234663852886e38 : -1.7976931348623157e308;
 }
 
+#include "fuzz_vectors.h"
+
 /* ---- one run on one ISA -------------------------------------------------------------------------------------------- */
 
 static fl_unit_fn entry_of(const fl_kernels *table) {
@@ -429,7 +441,15 @@ static fl_unit_fn entry_of(const fl_kernels *table) {
     case MULTILABEL_LABELS: return table->multilabel_labels;
     case CTC: return table->ctc;
     case TOKENS: return table->tokens;
-    default: return table->linear_row;
+    case LINEAR: return table->linear_row;
+    case BOX: return table->box;
+    case BOX_MATRIX: return table->box_matrix;
+    case DISTANCE: return table->distance;
+    case MINING: return table->mine_row;
+    case SCAN: return table->scan;
+    case POLICY: return table->policy;
+    case ACTIONS: return table->actions;
+    default: return table->overlap_sums;
     }
 }
 
@@ -455,26 +475,52 @@ static void keep_outputs(int isa) {
     }
 }
 
+/* What follows the sums of overlaps, unless they found an offender. */
+static void after_sums(const fl_kernels *table, fl_partial *partials, fl_fold *fold) {
+    const fl_overlap_job *o = &job.overlap;
+    const int gradient = o->rows.grad.data != NULL;
+    if (job.kind == LOVASZ)
+        for (ptrdiff_t unit = 0; unit < job.groups * o->rows.classes; unit++)
+            fl_parallel_for(unit, unit + 1, 1, 1, table->lovasz_class, o, partials, fold);
+    const fl_unit_fn fn = job.kind == OVERLAP ? table->overlap_gradient : o->max ? table->lovasz_chain : NULL;
+    for (ptrdiff_t unit = 0; gradient && fn && fold->total.bad < 0 && unit < job.units; unit++)
+        fl_parallel_for(unit, unit + 1, 1, 1, fn, o, partials, fold);
+}
+
 static void run_on(int isa, struct source s) {
     static fl_partial partials[MAX_UNITS];
     if (fl_isa_choose(isas[isa]) != 0) abort();
     const fl_kernels *table = fl_table(job.real_size);
     fl_fold fold;
-    for (int k = 0; k < job.n_outputs; k++) memset(job.outputs[k].at, job.outputs[k].first, (size_t)job.outputs[k].size);
+    for (int k = 0; k < job.n_outputs; k++) {
+        const struct output *o = &job.outputs[k];
+        memset(o->at, o->first, (size_t)o->size);
+        if (o->initial) memcpy(o->at, o->initial, (size_t)o->size);
+    }
     if (job.kind == LINEAR) refill_tile(s);
-    if (job.kind >= CROSS_ENTROPY && job.kind <= MULTILABEL_LABELS) {
-        const ptrdiff_t block = table->row_block(&job.rows);
+    if ((job.kind >= CROSS_ENTROPY && job.kind <= MULTILABEL_LABELS) || job.kind == POLICY || job.kind == ACTIONS) {
+        const ptrdiff_t block = table->row_block(&job.rows); /* of actions too: their rows stand first */
         job.units = (job.rows.positions + block - 1) / block;
     }
     if (job.kind == TOKENS) {
         const ptrdiff_t block = table->row_block(&job.tokens.rows);
         job.units = (job.tokens.rows.positions + block - 1) / block;
     }
+    if (job.kind == DISTANCE) {
+        const ptrdiff_t block = table->distance_block(&job.distance);
+        job.units = (job.distance.rows + block - 1) / block;
+    }
     if (job.kind == CTC) {
         const ptrdiff_t size = table->ctc_workspace(&job.ctc);
         char *space = memory((size_t)size + 63, 0);
         job.ctc.workspace = space + (-(uintptr_t)space & 63);
         job.ctc.workspace_bytes = size;
+    }
+    if (job.kind == LOVASZ) {
+        const ptrdiff_t size = table->lovasz_workspace(&job.overlap);
+        char *space = memory((size_t)size + 63, 0);
+        job.overlap.workspace = space + (-(uintptr_t)space & 63);
+        job.overlap.workspace_bytes = size;
     }
     fl_fold_init(&fold);
     for (ptrdiff_t first = 0; first < job.units; first += 32) {
@@ -483,6 +529,7 @@ static void run_on(int isa, struct source s) {
         fl_parallel_for(first, last, 1, 1, entry_of(table), &job.elementwise, partials, &fold);
         if (job.kind == ELEMENTWISE) table->fold_stages(&job.elementwise, first, last);
     }
+    if ((job.kind == OVERLAP || job.kind == LOVASZ) && fold.total.bad < 0) after_sums(table, partials, &fold);
     job.found[isa] = fold.total;
     job.found[isa].sum = fl_fold_sum(&fold);
     job.found[isa].weight = fl_fold_weight(&fold);
@@ -539,7 +586,8 @@ static void compare(void) {
         if (job.found[i].bad >= 0) continue; /* results are void */
         if (job.counted >= 0 && job.kind != CTC && job.found[i].weight != job.counted) fault("another number of rows");
         if (i > first_fused) compare_equal(first_fused, i);
-        if (first_fused > 0 && i == first_fused && job.values != WILD) compare_near(i);
+        if (first_fused > 0 && i == first_fused && job.values != WILD && job.kind != LOVASZ) /* ranks may change */
+            compare_near(i);
         for (int k = 0; k < job.n_outputs; k++) hash(i, job.outputs[k].found[i], job.outputs[k].size);
         if (job.found[i].sum == job.found[i].sum) hash(i, &job.found[i].sum, sizeof(double));
     }
@@ -575,6 +623,15 @@ static void one_job(struct source *s) {
     case CTC: draw_ctc(s); break;
     case TOKENS: draw_tokens(s); break;
     case LINEAR: draw_linear(s); break;
+    case BOX:
+    case BOX_MATRIX: draw_boxes(s); break;
+    case DISTANCE: job.bad = -2, draw_distance(s); break;
+    case MINING: draw_mining(s); break;
+    case SCAN: draw_scan(s); break;
+    case POLICY: job.bad = -2, draw_policy(s); break;
+    case ACTIONS: job.bad = -2, draw_actions(s); break;
+    case OVERLAP:
+    case LOVASZ: job.bad = -2, draw_overlap(s); break;
     default: draw_rows(s);
     }
     for (int i = 0; i < n_isas; i++) run_on(i, *s);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fuzz_vectors.h: draws jobs of boxes, vectors, mining, scans, rows of actions, and masks. Part of fuzz_jobs.h. */
+#ifndef FUZZ_VECTORS_H
+#define FUZZ_VECTORS_H
+
+/* rows x wide numbers, as an operand over the rows; the stride along a row. */
+static ptrdiff_t by_row(struct source *s, fl_operand *op, ptrdiff_t rows, ptrdiff_t wide, int dtype, int values) {
+    const ptrdiff_t shape[2] = {rows, wide};
+    const int swapped = fl_itemsize(dtype) > 1 && chance(s, 15);
+    ptrdiff_t strides[2];
+    char *data = array(s, 2, shape, strides, dtype, swapped, 0, any_layout(s), values);
+    fl_operand_init(op, data, dtype, swapped, 1, &rows, strides);
+    return strides[1];
+}
+
+static void optional(struct source *s, fl_operand *op, ptrdiff_t n, int percent, int dtype, int values) {
+    if (chance(s, percent)) operand(s, op, 1, &n, dtype, 2, values);
+}
+
+static void draw_boxes(struct source *s) {
+    fl_box_job *b = &job.box;
+    const ptrdiff_t block = FL_BOX_BYTES / job.real_size;
+    b->kind = (int)pick(s, 4);
+    b->centers = chance(s, 50);
+    b->positions = ONE_OF(s, 1, 2, 7, 15, 16, 17, 33, 64, 129, 257, 300);
+    b->columns = ONE_OF(s, 1, 2, 16, 17, 33, 129, 257);
+    b->input_stride = by_row(s, &b->input, b->positions, 4, real_or_any(s, 0), job.values);
+    const ptrdiff_t others = job.kind == BOX ? b->positions : b->columns;
+    b->target_stride = by_row(s, &b->target, others, 4, real_or_any(s, 0), job.values);
+    b->eps = chance(s, 50) ? 0 : 1e-7;
+    b->scale = 1.0 / (double)ONE_OF(s, 1, 3, 1000);
+    job.size = b->positions;
+    if (job.kind == BOX_MATRIX) {
+        b->value = reals(b->positions * b->columns);
+        job.units = (b->positions + FL_BOX_ROWS - 1) / FL_BOX_ROWS * ((b->columns + block - 1) / block);
+        return;
+    }
+    optional(s, &b->mask, b->positions, 25, FL_BOOL, TAME);
+    optional(s, &b->grad_output, b->positions, 25, real_or_any(s, 1), job.values);
+    if (chance(s, 50)) b->value = reals(b->positions);
+    if (chance(s, 60)) b->grad = reals(4 * b->positions);
+    job.units = (b->positions + block - 1) / block;
+}
+
+static void draw_distance(struct source *s) {
+    fl_distance_job *d = &job.distance;
+    d->loss = (int)pick(s, 4);
+    const int signs = d->loss == FL_COSINE_EMBEDDING, halves = d->loss == FL_CONTRASTIVE;
+    d->metric = signs ? FL_SHIFTED_COSINE : halves ? FL_EUCLIDEAN : (int)pick(s, FL_COSINE + 1);
+    d->vectors = d->loss == FL_TRIPLET ? 3 : 2;
+    d->swap = d->vectors == 3 && chance(s, 40);
+    d->features = ONE_OF(s, 1, 2, 3, 15, 16, 17, 33, 64, 65, 300, 1030);
+    const ptrdiff_t most = 3000 / d->features;
+    d->rows = 1 + pick(s, most < 1 ? 1 : most > 150 ? 150 : most);
+    d->p = (double)ONE_OF(s, 1, 2, 3, 6) / 2, d->eps = 1e-6, d->margin = (double)ONE_OF(s, 0, 1, 4) / 2;
+    d->scale = 1.0 / (double)ONE_OF(s, 1, 3, 1000);
+    d->want = FL_VALUE | (chance(s, 60) ? FL_GRAD : 0);
+    for (int k = 0; k < d->vectors; k++) {
+        d->feature_stride[k] = by_row(s, &d->in[k], d->rows, d->features, real_or_any(s, 0), job.values);
+        const ptrdiff_t stride = d->features * job.real_size;
+        d->grad_stride[k] = job.real_size;
+        if (d->want & FL_GRAD)
+            fl_operand_init(&d->grad[k], reals(d->rows * d->features), job.real, 0, 1, &d->rows, &stride);
+    }
+    if (signs || halves) { /* 1 and -1, or 0 and 1; now and then what is neither */
+        const ptrdiff_t item = 4;
+        int32_t *target = (int32_t *)(void *)memory((size_t)(4 * d->rows), 0);
+        for (ptrdiff_t r = 0; r < d->rows; r++) {
+            target[r] = any(s) >> 60 & 1 ? 1 : signs ? -1 : 0;
+            if (any(s) % 400 == 0) target[r] = (int32_t)any(s);
+        }
+        fl_operand_init(&d->target, target, FL_INT32, 0, 1, &d->rows, &item);
+    }
+    optional(s, &d->mask, d->rows, 25, FL_BOOL, TAME);
+    optional(s, &d->grad_output, d->rows, 25, real_or_any(s, 1), job.values);
+    if (chance(s, 50)) d->value = reals(d->rows);
+    job.size = d->rows * d->features;
+}
+
+/* Everything padded to whole lanes. The products, which are overwritten, are kept for each run. */
+static void draw_mining(struct source *s) {
+    fl_mining_job *m = &job.mining;
+    const int size = job.real_size;
+    m->count = ONE_OF(s, 1, 2, 3, 15, 16, 17, 33, 64, 65);
+    m->features = FL_LANES * (1 + pick(s, 3));
+    m->first = pick(s, m->count);
+    m->rows = 1 + pick(s, m->count - m->first);
+    const ptrdiff_t lanes = (m->count + FL_LANES - 1) / FL_LANES * FL_LANES, used = 1 + pick(s, m->features);
+    double *x = (double *)(void *)memory((size_t)(m->count * m->features) * sizeof(double), 0);
+    char *vectors = memory((size_t)(m->count * m->features * size), 0), *square = memory((size_t)(lanes * size), 0);
+    char *label = memory((size_t)(lanes * size), 0), *kept = memory((size_t)(m->rows * lanes * size), 0);
+    for (ptrdiff_t i = 0; i < m->count * m->features; i++) {
+        x[i] = i % m->features < used ? number(s, job.values == WILD ? UNIT_VALUES : job.values) : 0;
+        encode(vectors + i * size, job.real, 0, x[i]);
+    }
+    for (ptrdiff_t j = 0; j < lanes; j++) {
+        const int64_t own = j < m->count ? (int64_t)(any(s) >> 62) : -1;
+        double sum = 0;
+        for (ptrdiff_t f = 0; j < m->count && f < m->features; f++) sum += x[j * m->features + f] * x[j * m->features + f];
+        encode(square + j * size, job.real, 0, sum);
+        memcpy(label + j * size, &own, (size_t)size); /* little-endian */
+        m->largest_square = sum > m->largest_square ? sum : m->largest_square;
+        for (ptrdiff_t r = 0; r < m->rows; r++) {
+            double product = 0;
+            for (ptrdiff_t f = 0; j < m->count && f < m->features; f++)
+                product += x[(m->first + r) * m->features + f] * x[j * m->features + f];
+            encode(kept + (r * lanes + j) * size, job.real, 0, product);
+        }
+    }
+    m->bound = size == 4 ? 1e-5 : 1e-13;
+    m->vectors = vectors, m->square = square, m->label = label;
+    m->products = reals(m->rows * lanes);
+    job.outputs[job.n_outputs - 1].initial = kept;
+    m->positive = output(m->rows, 0, (char)0xa5), m->negative = output(m->rows, 0, (char)0xa5);
+    job.units = m->rows;
+    job.size = m->count * m->features;
+}
+
+/* steps x columns numbers, as an operand over the columns; the stride from step to step. */
+static ptrdiff_t by_step(struct source *s, fl_operand *op, int dtype, int values) {
+    const fl_scan_job *c = &job.scan;
+    const ptrdiff_t shape[2] = {c->steps, c->columns};
+    ptrdiff_t strides[2];
+    char *data = array(s, 2, shape, strides, dtype, 0, 0, any_layout(s), values);
+    fl_operand_init(op, data, dtype, 0, 1, &c->columns, &strides[1]);
+    return strides[0];
+}
+
+static ptrdiff_t steps_out(fl_operand *op) {
+    const ptrdiff_t item = job.real_size;
+    fl_operand_init(op, reals(job.scan.steps * job.scan.columns), job.real, 0, 1, &job.scan.columns, &item);
+    return job.scan.columns * item;
+}
+
+static void draw_scan(struct source *s) {
+    fl_scan_job *c = &job.scan;
+    c->steps = ONE_OF(s, 1, 2, 3, 9, 33, 100);
+    c->columns = ONE_OF(s, 1, 2, 7, 15, 16, 17, 33, 255, 256, 257);
+    if (c->steps * c->columns > 5000) c->steps = 5;
+    c->horizon = ONE_OF(s, 0, 0, 1, 2, 5, 200);
+    c->discount = (double)pick(s, 9) / 8, c->trace = (double)pick(s, 9) / 8;
+    c->reward_stride = by_step(s, &c->reward, real_or_any(s, 1), job.values);
+    c->value_stride = by_step(s, &c->value, real_or_any(s, 1), job.values);
+    if (chance(s, 60)) c->done_stride = by_step(s, &c->done, FL_BOOL, TAME);
+    if (chance(s, 40)) c->cut_stride = by_step(s, &c->cut, FL_BOOL, TAME);
+    c->next_each = chance(s, 50);
+    if (c->next_each)
+        c->next_stride = by_step(s, &c->next, real_or_any(s, 1), job.values);
+    else
+        operand(s, &c->next, 1, &c->columns, real_or_any(s, 1), 0, job.values);
+    if (c->horizon == 0) c->advantage_stride = steps_out(&c->advantage);
+    c->target_stride = steps_out(&c->target);
+    job.units = (c->columns + FL_SCAN_COLUMNS - 1) / FL_SCAN_COLUMNS;
+    job.size = c->steps * c->columns;
+}
+
+static void draw_policy(struct source *s) {
+    fl_row_job *r = &job.rows;
+    static int64_t read[1 << 16];
+    draw_logits(s, r);
+    const ptrdiff_t where[2] = {r->positions / r->inner, r->inner};
+    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, 4, TAME);
+    r->holds = chance(s, 40) ? FL_LOG_PROBABILITIES : FL_LOGITS;
+    r->every_label = 1;
+    labels(s, &r->target, 2, where, r->classes, chance(s, 30), read, r->positions);
+    operand(s, &r->advantage, 2, where, real_or_any(s, 1), 4, job.values);
+    r->entropy = chance(s, 50) ? 0 : 0.25;
+    if (chance(s, 50)) r->value = reals(r->positions);
+    if (chance(s, 60)) draw_row_gradient(s, r, where);
+    job.size = r->positions * r->classes;
+}
+
+/* Rows like those of `given`. */
+static void alike(struct source *s, fl_row_job *rows, const fl_row_job *given) {
+    *rows = *given;
+    rows->class_stride = by_class(s, &rows->logits, rows, rows->classes, real_or_any(s, 1), job.values);
+}
+
+static void draw_actions(struct source *s) {
+    fl_action_job *a = &job.action;
+    fl_row_job *r = &a->rows;
+    static fl_row_job next, judge;
+    static int64_t read[1 << 16];
+    draw_logits(s, r);
+    const ptrdiff_t where[2] = {r->positions / r->inner, r->inner};
+    alike(s, &next, r);
+    if (chance(s, 40)) alike(s, &judge, r), a->judge = &judge;
+    a->next = &next;
+    r->every_label = 1;
+    labels(s, &r->target, 2, where, r->classes, chance(s, 30), read, r->positions);
+    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, 4, TAME);
+    operand(s, &a->reward, 2, where, real_or_any(s, 1), 4, job.values);
+    if (chance(s, 50)) operand(s, &a->done, 2, where, FL_BOOL, 4, TAME);
+    if (chance(s, 30)) operand(s, &a->weight, 2, where, real_or_any(s, 1), 4, UNIT_VALUES);
+    a->discount = (double)pick(s, 9) / 8, a->delta = (double)ONE_OF(s, 0, 1, 2) / 2;
+    if (chance(s, 50)) r->value = reals(r->positions);
+    if (chance(s, 60)) draw_row_gradient(s, r, where);
+    job.size = r->positions * r->classes;
+}
+
+/* Sums, then gradients by them; or, of Lovasz losses, sorted errors and the chain through the softmax. */
+static void draw_overlap(struct source *s) {
+    fl_overlap_job *o = &job.overlap;
+    fl_row_job *r = &o->rows;
+    static int64_t read[1 << 16];
+    static int taken;
+    draw_logits(s, r);
+    const ptrdiff_t where[2] = {r->positions / r->inner, r->inner};
+    const int masks = chance(s, 50), given = chance(s, 30);
+    o->group_size = chance(s, 50) ? r->inner : r->positions;
+    job.groups = r->positions / o->group_size;
+    o->unit = ONE_OF(s, 512, 4096);
+    o->units = (o->group_size + o->unit - 1) / o->unit;
+    o->hinge = job.kind == LOVASZ && masks;
+    r->holds = given && !o->hinge ? FL_PROBABILITIES : FL_LOGITS;
+    if (r->holds == FL_PROBABILITIES) r->class_stride = by_class(s, &r->logits, r, r->classes, real_or_any(s, 1), UNIT_VALUES);
+    r->ignore_index = any_label(s, r->classes, 1);
+    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, 4, TAME);
+    if (masks) {
+        o->hard = job.kind == LOVASZ || chance(s, 30);
+        r->distribution_stride = by_class(s, &r->distribution, r, r->classes, o->hard ? FL_BOOL : real_or_any(s, 1), UNIT_VALUES);
+    } else {
+        labels(s, &r->target, 2, where, r->classes, chance(s, 30), read, r->positions);
+        if (r->holds == FL_LOGITS) o->max = reals(r->positions), o->inverse = reals(r->positions);
+    }
+    o->sums = output(job.groups * o->units * r->classes * FL_OVERLAP_SUMS, 8, 0);
+    o->slopes = doubles(s, 2 * job.groups * r->classes, 0);
+    if (job.kind == LOVASZ) {
+        char *wanted = memory((size_t)(job.groups * r->classes), 0);
+        for (ptrdiff_t k = 0; k < job.groups * r->classes; k++) wanted[k] = (any(s) >> 60) < 12;
+        o->wanted = wanted;
+        o->losses = output(job.groups * r->classes, 8, 0);
+        o->workspace_taken = &taken, o->workspaces = 1, taken = 0;
+    }
+    if (chance(s, 60)) draw_row_gradient(s, r, where);
+    r->grad_output.data = NULL;
+    job.units = job.groups * o->units;
+    job.size = r->positions * r->classes;
+}
+
+#endif
