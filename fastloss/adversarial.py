@@ -11,7 +11,7 @@ import numpy as np
 from . import _compose, _wasserstein
 from ._arrays import as_array
 from ._call import Elementwise, boolean, check_options, elementwise, nonnegative
-from ._chunks import of_row_sums
+from ._call_row_sums import PENALTY, PENALTY_ABOVE, row_sums
 
 __all__ = [
     "DiscriminatorParts",
@@ -278,22 +278,10 @@ def gradient_penalty(
     g = as_array(gradients, "gradients")
     if g.ndim < 2:
         raise ValueError(f"gradients has shape {g.shape}, expected (N, ...): one sample after the other")
-
-    def excess(half_squares: Any) -> Any:
-        norm = np.sqrt(2 * half_squares)
-        return norm, np.maximum(norm - wanted, 0.0) if one_sided else norm - wanted
-
-    def cost(half_squares: Any) -> Any:
-        return np.square(excess(half_squares)[1])
-
-    def slope(half_squares: Any) -> Any:
-        norm, beyond = excess(half_squares)
-        return 2 * beyond / norm
-
-    return of_row_sums(
-        HALF_SQUARES, (gradients,), (0.0,), cost, slope, reduction, return_grad, mask, grad_output, out, grad_out,
-        whole_samples=True,
-    )  # fmt: skip
+    outer = PENALTY_ABOVE if boolean(one_sided, "one_sided") else PENALTY
+    return row_sums(
+        HALF_SQUARES, (gradients,), (0.0,), outer, wanted, True, reduction, mask, return_grad, grad_output, out, grad_out
+    )
 
 
 def wasserstein_distance_1d(

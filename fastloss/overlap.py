@@ -7,9 +7,11 @@ from typing import Any
 
 from ._call import nonnegative as _nonnegative
 from ._call_overlap import CLASS_WEIGHTS as _CLASS_WEIGHTS
-from ._call_overlap import formula_loss as _formula_loss
+from ._call_overlap import generalized_dice as _generalized_dice
 from ._call_overlap import lovasz_loss as _lovasz_loss
 from ._call_overlap import one_of as _one_of
+from ._call_overlap import overlap_loss as _overlap_loss
+from ._call_overlap import tversky as _tversky
 
 __all__ = [
     "dice_loss",
@@ -95,9 +97,10 @@ def dice_loss(
     >>> round(float(fl.dice_loss([0.9, 0.2, 0.7], [1, 0, 1], mode="binary", from_logits=False)), 6)
     0.157895
     """
-    return _formula_loss(
-        "dice", {"smooth": _nonnegative(smooth, "smooth")}, input, target, mode, from_logits, class_axis, per_image,
-        classes, ignore_index, reduction, mask, return_grad, grad_output, out, grad_out,
+    added = _nonnegative(smooth, "smooth")
+    return _overlap_loss(
+        "dice", _tversky(0.5, 0.5, added / 2), {"smooth": added}, input, target, mode, from_logits, class_axis,
+        per_image, classes, ignore_index, reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip
 
 
@@ -173,8 +176,9 @@ def jaccard_loss(
     >>> round(float(fl.jaccard_loss([0.9, 0.2, 0.7], [1, 0, 1], mode="binary", from_logits=False)), 6)
     0.272727
     """
-    return _formula_loss(
-        "jaccard", {"smooth": _nonnegative(smooth, "smooth")}, input, target, mode, from_logits, class_axis,
+    added = _nonnegative(smooth, "smooth")
+    return _overlap_loss(
+        "jaccard", _tversky(1.0, 1.0, added), {"smooth": added}, input, target, mode, from_logits, class_axis,
         per_image, classes, ignore_index, reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip
 
@@ -260,8 +264,8 @@ def tversky_loss(
         "beta": _nonnegative(beta, "beta"),
         "smooth": _nonnegative(smooth, "smooth"),
     }
-    return _formula_loss(
-        "tversky", params, input, target, mode, from_logits, class_axis, per_image, classes, ignore_index,
+    return _overlap_loss(
+        "tversky", _tversky(**params), params, input, target, mode, from_logits, class_axis, per_image, classes, ignore_index,
         reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip
 
@@ -349,9 +353,9 @@ def focal_tversky_loss(
         "gamma": _nonnegative(gamma, "gamma"),
         "smooth": _nonnegative(smooth, "smooth"),
     }
-    return _formula_loss(
-        "focal_tversky", params, input, target, mode, from_logits, class_axis, per_image, classes, ignore_index,
-        reduction, mask, return_grad, grad_output, out, grad_out,
+    return _overlap_loss(
+        "focal_tversky", _tversky(**params), params, input, target, mode, from_logits, class_axis, per_image, classes,
+        ignore_index, reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip
 
 
@@ -430,12 +434,12 @@ def generalized_dice_loss(
     0.238095
     """
     params = {
-        "weighting": _one_of(weighting, "weighting", _CLASS_WEIGHTS),
+        "weighting": _one_of(weighting, "weighting", tuple(_CLASS_WEIGHTS)),
         "smooth": _nonnegative(smooth, "smooth"),
     }
-    return _formula_loss(
-        "generalized_dice", params, input, target, mode, from_logits, class_axis, per_image, "all", ignore_index,
-        reduction, mask, return_grad, grad_output, out, grad_out, per_class=False,
+    return _overlap_loss(
+        "generalized_dice", _generalized_dice(**params), params, input, target, mode, from_logits, class_axis,
+        per_image, "all", ignore_index, reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip
 
 
