@@ -95,7 +95,7 @@ def _by_reference(
             run(
                 replace(
                     job, mask=usable[:, np.newaxis], grad_output=factors[:, np.newaxis], grads=rows, scale=factor
-                )  # fmt: skip
+                )
             )
             for g, own in zip(grads, rows, strict=True):
                 g[...] = own.reshape(g.shape)

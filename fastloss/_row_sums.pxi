@@ -57,7 +57,7 @@ cdef class RowSums:
     cdef int outer
     cdef double parameter
     cdef double factor
-    cdef const char *counts    # per row, or NULL
+    cdef const char *counts  # per row, or NULL
     cdef const double *incoming  # the same
     cdef char *value           # of the working type, or NULL
     cdef double total
@@ -112,7 +112,7 @@ cdef class RowSums:
             for first in range(0, self.all_rows, max(step, 1)):
                 self.job.first = first
                 self.job.count = min(step, self.all_rows - first)
-                self.job.counts = NULL if self.counts == NULL else self.counts + first
+                self.job.counts = <const char *>NULL if self.counts == NULL else self.counts + first
                 self.run_pass(self.table.row_sums, fold)
                 if fold.total.bad >= 0:
                     return 0

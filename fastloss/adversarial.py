@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from . import _compose, _wasserstein
 from ._arrays import as_array
 from ._call import Elementwise, boolean, check_options, elementwise, nonnegative
@@ -280,7 +278,18 @@ def gradient_penalty(
         raise ValueError(f"gradients has shape {g.shape}, expected (N, ...): one sample after the other")
     outer = PENALTY_ABOVE if boolean(one_sided, "one_sided") else PENALTY
     return row_sums(
-        HALF_SQUARES, (gradients,), (0.0,), outer, wanted, True, reduction, mask, return_grad, grad_output, out, grad_out
+        HALF_SQUARES,
+        (gradients,),
+        (0.0,),
+        outer,
+        wanted,
+        True,
+        reduction,
+        mask,
+        return_grad,
+        grad_output,
+        out,
+        grad_out,
     )
 
 

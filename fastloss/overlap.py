@@ -265,8 +265,8 @@ def tversky_loss(
         "smooth": _nonnegative(smooth, "smooth"),
     }
     return _overlap_loss(
-        "tversky", _tversky(**params), params, input, target, mode, from_logits, class_axis, per_image, classes, ignore_index,
-        reduction, mask, return_grad, grad_output, out, grad_out,
+        "tversky", _tversky(**params), params, input, target, mode, from_logits, class_axis, per_image, classes,
+        ignore_index, reduction, mask, return_grad, grad_output, out, grad_out,
     )  # fmt: skip
 
 
