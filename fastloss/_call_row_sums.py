@@ -92,11 +92,7 @@ def _by_reference(
         if grads is not None:
             factors = outer(np.where(usable, sums[:, 0], 1.0), parameter)[1] * (1 if incoming is None else incoming)
             rows = tuple(np.empty(job.shape, g.dtype) for g in grads)
-            run(
-                replace(
-                    job, mask=usable[:, np.newaxis], grad_output=factors[:, np.newaxis], grads=rows, scale=factor
-                )
-            )
+            run(replace(job, mask=usable[:, np.newaxis], grad_output=factors[:, np.newaxis], grads=rows, scale=factor))
             for g, own in zip(grads, rows, strict=True):
                 g[...] = own.reshape(g.shape)
     return _reference.exact_sum(losses)

@@ -550,10 +550,10 @@ TINY = 1e-7  # of a single element the loss may be near 0
 
 def tolerance(cell: Cell, is_value: bool) -> float:
     """How far peers may be away, in the mean of absolute values: libraries choose different subgradients at the few
-    elements where x = y. CTC's peers add logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from its
-    own in float64. The published Lovasz code has its gradient as differences of losses near 1, each about 1 / positions:
-    float32's last place of the former, 2^-24, is that times the positions of the latter. In float64 the same code agrees
-    with us to 1e-7 (tests/test_lovasz.py)."""
+    elements where x = y. CTC's peers add logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from
+    its own in float64. The published Lovasz code has its gradient as differences of losses near 1, each about one over
+    the number of positions: float32's last place of the former, 2^-24, is that number times larger of the latter. In
+    float64 the same code agrees with us to 1e-7 (tests/test_lovasz.py)."""
     if "lovasz" in cell.loss and not is_value:
         return max(1e-3, 2.0**-24 * cell.elements / cell.shape[1])
     return 1e-2 if cell.is_ctc else 1e-3
