@@ -20,7 +20,7 @@ struct scan_scratch {
 };
 
 /* Returns read a step `horizon` times: the last KEPT_STEPS that were read stay converted. */
-enum { KEPT_STEPS = 16, RETURN_COLUMNS = 64 };
+enum { KEPT_STEPS = sizeof(real) == 4 ? 16 : 8, RETURN_COLUMNS = 128 };
 
 struct return_scratch {
     struct {
@@ -96,14 +96,21 @@ static void scan_advantage(struct scan_scratch *s, struct step in, ptrdiff_t n, 
 }
 
 /* G = r + discount G', G' being v' at a cut. */
-static void scan_return(double *restrict sum, struct step in, ptrdiff_t n, double discount) {
+FL_INLINE void scan_return_lanes(double *restrict sum, struct step in, ptrdiff_t n, double discount, int cuts) {
     const real *restrict reward = in.reward, *restrict next = in.next, *restrict done = in.done, *restrict cut = in.cut;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
-        const double behind = cut[i] == 0 ? sum[i] : (double)next[i], going_on = 1 - (double)done[i];
+        const double behind = !cuts || cut[i] == 0 ? sum[i] : (double)next[i], going_on = 1 - (double)done[i];
         sum[i] = (double)reward[i] + discount * linked(going_on, behind);
     }
+}
+
+static void scan_return(double *restrict sum, struct step in, ptrdiff_t n, double discount) {
+    scan_return_lanes(sum, in, n, discount, 0);
+}
+static void scan_return_cut(double *restrict sum, struct step in, ptrdiff_t n, double discount) {
+    scan_return_lanes(sum, in, n, discount, 1);
 }
 
 static void round_sums(const double *restrict sum, real *restrict to, ptrdiff_t n) {
@@ -149,7 +156,8 @@ static void return_columns(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n,
             const real *v = next_value(job, end - 1, start, n, s->target);
             for (ptrdiff_t i = 0; i < lanes; i++) s->sum[i] = (double)v[i];
         }
-        for (ptrdiff_t k = again - 1; k >= t; k--) scan_return(s->sum, return_step(job, k, start, n, s), lanes, job->discount);
+        for (ptrdiff_t k = again - 1; k >= t; k--)
+            (job->cut.data ? scan_return_cut : scan_return)(s->sum, return_step(job, k, start, n, s), lanes, job->discount);
         round_sums(s->sum, s->target, lanes);
         store_step(&job->target, job->target_stride, t, start, n, s->target);
     }
