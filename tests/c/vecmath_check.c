@@ -60,12 +60,12 @@ static inline real r_log1p_of_unit(real x) {
     const real open = r_log1p(x), unit = r_log1p_unit(x);
     return x < 0 || x > 1 ? open : unit;
 }
-/* Of [1, 2] only. */
+/* Of [1, 2] only; else x. */
 static inline real r_inverse_of_unit(real x) {
-    const real open = 1 / x, unit = r_inverse_unit(x);
-    return x < 1 || x > 2 ? open : unit;
+    const real unit = r_inverse_unit(x);
+    return x < 1 || x > 2 ? x : unit;
 }
-static wide wide_inverse(wide x) { return 1 / x; }
+static wide wide_inverse(wide x) { return x < 1 || x > 2 ? x : 1 / x; }
 ARRAY_FUNCTION(inverse_of_unit)
 ARRAY_FUNCTION(log1p_of_unit)
 ARRAY_FUNCTION(atan)
@@ -109,7 +109,7 @@ static const range atan_ranges[] = {{-1, 1}, {0.5, 2}, {0.99, 1.01}, {1, 100}, {
 static const range exp_ranges[] = {{-1, 1}, {-40, 0}, {-745.2, 710}, {-746, -707}, {709, 710}};
 static const range expm1_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 1}, {-40, 0}, {0, 710}, {709, 710}};
 static const range log_ranges[] = {{0.999, 1.001}, {0.5, 2}, {0.25, 4}, {0, 1e-307}, {0, 1e6}};
-static const special inverse_specials[] = {{R(1.0), R(1.0)}, {R(2.0), R(0.5)}, {R_NAN, R_NAN}, {R_INFINITY, R(0.0)}};
+static const special inverse_specials[] = {{R(1.0), R(1.0)}, {R(2.0), R(0.5)}, {R_NAN, R_NAN}, {R_INFINITY, R_INFINITY}};
 static const range inverse_ranges[] = {{1, 2}, {1, 1.001}, {1.999, 2}};
 static const range log1p_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 0}, {-1, -0.999}, {0, 4}};
 
