@@ -118,6 +118,7 @@ typedef struct {
  * t of its strides behind the first one. */
 typedef struct {
     ptrdiff_t steps, columns, horizon; /* horizon: steps that a return sums, or 0: advantages */
+    ptrdiff_t span, spans;             /* a unit's steps, all of them for advantages, and how many units that makes */
     fl_operand reward, value, next, done, cut; /* done: the step ended its episode; cut: the scan ends, the episode not */
     ptrdiff_t reward_stride, value_stride, next_stride, done_stride, cut_stride;
     int next_each; /* next has a value for each step; else one, for the state behind the last step */
@@ -233,6 +234,17 @@ typedef struct {
     void *grad;  /* positions x 4 reals, or NULL */
 } fl_box_job;
 
+/* Sums of an elementwise loss over rows of `row` elements, and gradients that have a factor per row. A unit is `rows` rows,
+ * or one of `pieces` parts of FL_BLOCK elements of a row that is longer. */
+typedef struct {
+    fl_elementwise_job each; /* operands, parameters, gradients; its scale and want are set per row */
+    ptrdiff_t row, rows, pieces;
+    ptrdiff_t first, count; /* rows of this pass, of which `counts`, `sums` and `factors` are */
+    const char *counts;     /* 0 where a row is left out; or NULL */
+    double *sums;           /* per row and piece */
+    const double *factors;  /* 0 where there is no gradient */
+} fl_row_sum_job;
+
 /* One call of a loss of overlapping masks. Of `rows` it takes logits, holds, mask, ignore_index, and where the gradient
  * goes; the truth is `target`, class indices, or `distribution`, a mask per class. Its positions are groups of group_size,
  * one after the other; each is cut into `units` runs of `unit` positions (the last is shorter). */
@@ -267,6 +279,8 @@ typedef struct {
     const fl_loss_info *losses;
     void (*elementwise)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*fold_stages)(const fl_elementwise_job *, ptrdiff_t first, ptrdiff_t last); /* serial, in block order */
+    void (*row_sums)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);      /* an fl_row_sum_job */
+    void (*row_gradients)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *); /* the same */
     ptrdiff_t (*row_block)(const fl_row_job *);                                         /* positions per block */
     void (*cross_entropy)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* of logits; focal too */
     void (*probabilities)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* the same of (log-)probabilities */

@@ -11,7 +11,7 @@
 extern const fl_kernels kernels;
 
 #include "load.h"
-#include "elementwise.h"
+#include "row_sums.h"
 #include "margin.h"
 #include "multilabel.h"
 #include "softmax.h"
@@ -21,7 +21,7 @@ extern const fl_kernels kernels;
 #include "linear.h"
 #include "box.h"
 #include "mining.h"
-#include "overlap.h"
+#include "overlap_masks.h"
 #include "lovasz.h"
 #include "actions.h"
 #include "scan.h"
@@ -36,6 +36,8 @@ const fl_kernels kernels = {
     .losses = elementwise_losses,
     .elementwise = elementwise_block,
     .fold_stages = fold_stages,
+    .row_sums = sums_of_rows,
+    .row_gradients = gradients_of_rows,
     .row_block = row_block,
     .cross_entropy = cross_entropy_block,
     .probabilities = probabilities_block,

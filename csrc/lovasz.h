@@ -9,7 +9,7 @@
 #ifndef FL_LOVASZ_H
 #define FL_LOVASZ_H
 
-#include "overlap.h"
+#include "overlap_masks.h"
 #include "workspace.h"
 
 enum {

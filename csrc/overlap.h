@@ -4,8 +4,8 @@
  * the truth, 0 to 1, of each position that counts:
  *   shared = sum p t,  predicted = sum p,  true = sum t,  counted = sum 1
  * A loss L of these has the gradient dL/dp = slope_shared t + slope_predicted. Truths are class indices, and then never
- * more than an index per position, or a mask per class. In columns, as in softmax_columns.h. A unit of work is a run of
- * positions of one group; its sums go to its own place, so that they are added in one order. */
+ * more than an index per position (in columns, as in softmax_columns.h), or a mask per class (overlap_masks.h). A unit of
+ * work is a run of positions of one group; its sums go to its own place, so that they are added in one order. */
 #ifndef FL_OVERLAP_H
 #define FL_OVERLAP_H
 
@@ -262,136 +262,6 @@ static void index_gradient(const fl_overlap_job *job, ptrdiff_t group, ptrdiff_t
                 column_index_slope(g, st->label, by_shared, by_predicted, first + c, lanes);
             if (!own) store_column(rows, first + c, start, n, g);
         }
-    }
-}
-
-/* ---- a mask per class --------------------------------------------------------------------------------------------- */
-
-/* p = 1 / (1 + exp(-x)) in place of x, and its derivative p (1 - p). */
-static void column_sigmoid(real *x, real *restrict slope, ptrdiff_t n) {
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const real e = r_exp_raised(-r_abs(x[r])) * V_LOWER, p = R(1.0) / (R(1.0) + e), low = e * p;
-        x[r] = r_where(x[r] < 0, low, p);
-        slope[r] = low * p;
-    }
-}
-
-/* Where a position counts in its class, 1; else everything is 0. `outside` tells a probability, or a truth, that is none:
- * 1 or 2. */
-static void column_choose(real *p, real *t, real *restrict counts, real *restrict outside, const ireal *restrict label,
-                          real ignored, int ignores, int hard, int probabilities, ptrdiff_t n) {
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const int keep = (label[r] >= 0) & ((t[r] != ignored) | !ignores);
-        p[r] = r_where(keep, p[r], 0);
-        t[r] = r_where(keep, t[r], 0);
-        counts[r] = r_where(keep, 1, 0);
-        const int no_truth = (t[r] < 0) | (t[r] > 1) | (hard & (t[r] != 0) & (t[r] != 1));
-        const int none = ((p[r] < 0) | (p[r] > 1)) & probabilities;
-        outside[r] = r_where(no_truth, 2, r_where(none, 1, 0));
-    }
-}
-
-static void column_mask_sums(double *restrict sums, const real *restrict p, const real *restrict t,
-                             const real *restrict counts, ptrdiff_t n) {
-    double shared[FL_LANES] = {0}, predicted[FL_LANES] = {0}, truth[FL_LANES] = {0}, counted[FL_LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i += FL_GROUP)
-        for (int l = 0; l < FL_LANES; l++) {
-            const ptrdiff_t a = i + l, b = a + FL_LANES, c = b + FL_LANES, d = c + FL_LANES;
-            shared[l] += (double)((p[a] * t[a] + p[b] * t[b]) + (p[c] * t[c] + p[d] * t[d]));
-            predicted[l] += (double)((p[a] + p[b]) + (p[c] + p[d]));
-            truth[l] += (double)((t[a] + t[b]) + (t[c] + t[d]));
-            counted[l] += (double)((counts[a] + counts[b]) + (counts[c] + counts[d]));
-        }
-    sums[SHARED] += fold_lanes(shared);
-    sums[PREDICTED] += fold_lanes(predicted);
-    sums[TRUE_SUM] += fold_lanes(truth);
-    sums[COUNTED] += fold_lanes(counted);
-}
-
-static void column_mask_slope(real *restrict g, const real *restrict t, const real *restrict counts,
-                              const real *restrict slope, real by_shared, real by_predicted, ptrdiff_t n) {
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) g[r] = r_where(counts[r] != 0, slope[r] * r_fma(by_shared, t[r], by_predicted), 0);
-}
-
-/* Class c of a block of masks: columns 0 to 4 hold probabilities, truths, what counts, offenders, derivatives. */
-enum { MASK_P, MASK_T, MASK_COUNTS, MASK_OUTSIDE, MASK_SLOPE, MASK_COLUMNS };
-
-static void open_mask(const fl_overlap_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
-    const fl_row_job *rows = &job->rows;
-    const ptrdiff_t lanes = whole_lanes(n);
-    const size_t size = (size_t)lanes * sizeof(real);
-    real(*column)[MAX_ROWS] = s->in.columns;
-    const real *x = load_column(rows, c, start, n, column[MASK_P]);
-    const real *t = fl_load_at(&kernels, &rows->distribution, c * rows->distribution_stride, start, n, column[MASK_T]);
-    if (x != column[MASK_P]) memcpy(column[MASK_P], x, size);
-    if (t != column[MASK_T]) memcpy(column[MASK_T], t, size);
-    if (rows->holds == FL_LOGITS)
-        column_sigmoid(column[MASK_P], column[MASK_SLOPE], lanes);
-    else
-        tile_fill(column[MASK_SLOPE], 1, lanes);
-    column_choose(column[MASK_P], column[MASK_T], column[MASK_COUNTS], column[MASK_OUTSIDE], s->state.label,
-                  (real)rows->ignore_index, !rows->every_label, job->hard, rows->holds != FL_LOGITS, lanes);
-    for (ptrdiff_t r = n; r % FL_GROUP; r++)
-        for (int k = 0; k < MASK_COLUMNS; k++) column[k][r] = 0;
-}
-
-static void mask_sums(const fl_overlap_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, double *sums,
-                      fl_partial *out) {
-    const fl_row_job *rows = &job->rows;
-    const real(*column)[MAX_ROWS] = (const real(*)[MAX_ROWS])s->in.columns;
-    count_rows(rows, start, n, s, out);
-    for (ptrdiff_t c = 0; c < rows->classes; c++) {
-        open_mask(job, c, start, n, s);
-        column_mask_sums(sums + c * FL_OVERLAP_SUMS, column[MASK_P], column[MASK_T], column[MASK_COUNTS], whole_groups(n));
-        if (!(tile_sum_wide(column[MASK_OUTSIDE], whole_groups(n)) > 0)) continue;
-        for (ptrdiff_t r = 0; r < n; r++)
-            if (column[MASK_OUTSIDE][r] != 0)
-                found_bad(out, (start + r) * rows->classes + c, column[MASK_OUTSIDE][r] == 2);
-    }
-}
-
-static void mask_gradient(const fl_overlap_job *job, ptrdiff_t group, ptrdiff_t start, ptrdiff_t n,
-                          struct row_scratch *s, fl_partial *out) {
-    const fl_row_job *rows = &job->rows;
-    const real(*column)[MAX_ROWS] = (const real(*)[MAX_ROWS])s->in.columns;
-    count_rows(rows, start, n, s, out);
-    for (ptrdiff_t c = 0; c < rows->classes; c++) {
-        const double *slopes = job->slopes + (group * rows->classes + c) * 2;
-        real *own = grad_column(rows, c, start, n), *g = own ? own : s->out;
-        open_mask(job, c, start, n, s);
-        column_mask_slope(g, column[MASK_T], column[MASK_COUNTS], column[MASK_SLOPE], (real)slopes[0], (real)slopes[1],
-                          whole_lanes(n));
-        if (!own) store_column(rows, c, start, n, g);
-    }
-}
-
-/* ---- units -------------------------------------------------------------------------------------------------------- */
-
-static void overlap_sums(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
-    const fl_overlap_job *job = arg;
-    const struct overlap_unit u = overlap_unit(job, unit);
-    double *sums = job->sums + unit * job->rows.classes * FL_OVERLAP_SUMS;
-    for (ptrdiff_t k = 0; k < job->rows.classes * FL_OVERLAP_SUMS; k++) sums[k] = 0;
-    for (ptrdiff_t start = u.first; start < u.last; start += MAX_ROWS) {
-        const ptrdiff_t n = u.last - start < MAX_ROWS ? u.last - start : MAX_ROWS;
-        (job->rows.target.data ? index_sums : mask_sums)(job, start, n, (struct row_scratch *)scratch, sums, out);
-        if (out->bad >= 0) return;
-    }
-}
-
-static void overlap_gradient(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
-    const fl_overlap_job *job = arg;
-    const struct overlap_unit u = overlap_unit(job, unit);
-    for (ptrdiff_t start = u.first; start < u.last; start += MAX_ROWS) {
-        const ptrdiff_t n = u.last - start < MAX_ROWS ? u.last - start : MAX_ROWS;
-        (job->rows.target.data ? index_gradient : mask_gradient)(job, u.group, start, n, (struct row_scratch *)scratch, out);
-        if (out->bad >= 0) return;
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* scan.h: sums along trajectories, from the last step to the first: generalised advantage estimates and n-step returns.
- * A unit is a block of FL_SCAN_COLUMNS trajectories, lanes over them; sums are float64. What follows the end of an
- * episode counts for nothing, whatever stands there. */
+ * A unit is a block of FL_SCAN_COLUMNS trajectories, of returns `span` steps of them; lanes run over trajectories, sums are
+ * float64. What follows the end of an episode counts for nothing, whatever stands there. */
 #ifndef FL_SCAN_H
 #define FL_SCAN_H
 
@@ -18,6 +18,20 @@ struct scan_scratch {
     real zero[FL_SCAN_COLUMNS], advantage[FL_SCAN_COLUMNS], target[FL_SCAN_COLUMNS];
     double sum[FL_SCAN_COLUMNS];
 };
+
+/* Returns read a step `horizon` times: the last KEPT_STEPS that were read stay converted. */
+enum { KEPT_STEPS = sizeof(real) == 4 ? 16 : 8, RETURN_COLUMNS = 128 };
+
+struct return_scratch {
+    struct {
+        real reward[RETURN_COLUMNS], done[RETURN_COLUMNS], cut[RETURN_COLUMNS], next[RETURN_COLUMNS];
+    } kept[KEPT_STEPS];
+    struct step step[KEPT_STEPS];
+    ptrdiff_t number[KEPT_STEPS]; /* which step each is, or -1 */
+    real zero[RETURN_COLUMNS], target[RETURN_COLUMNS];
+    double sum[RETURN_COLUMNS];
+};
+_Static_assert(sizeof(struct return_scratch) <= FL_SCRATCH_BYTES, "the scratch holds the steps of some returns");
 _Static_assert(sizeof(struct scan_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of trajectories");
 
 static const real *load_step(const fl_operand *op, ptrdiff_t stride, ptrdiff_t t, ptrdiff_t start, ptrdiff_t n,
@@ -82,15 +96,21 @@ static void scan_advantage(struct scan_scratch *s, struct step in, ptrdiff_t n, 
 }
 
 /* G = r + discount G', G' being v' at a cut. */
-static void scan_return(struct scan_scratch *s, struct step in, ptrdiff_t n, double discount) {
+FL_INLINE void scan_return_lanes(double *restrict sum, struct step in, ptrdiff_t n, double discount, int cuts) {
     const real *restrict reward = in.reward, *restrict next = in.next, *restrict done = in.done, *restrict cut = in.cut;
-    double *restrict sum = s->sum;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
-        const double behind = cut[i] == 0 ? sum[i] : (double)next[i], going_on = 1 - (double)done[i];
+        const double behind = !cuts || cut[i] == 0 ? sum[i] : (double)next[i], going_on = 1 - (double)done[i];
         sum[i] = (double)reward[i] + discount * linked(going_on, behind);
     }
+}
+
+static void scan_return(double *restrict sum, struct step in, ptrdiff_t n, double discount) {
+    scan_return_lanes(sum, in, n, discount, 0);
+}
+static void scan_return_cut(double *restrict sum, struct step in, ptrdiff_t n, double discount) {
+    scan_return_lanes(sum, in, n, discount, 1);
 }
 
 static void round_sums(const double *restrict sum, real *restrict to, ptrdiff_t n) {
@@ -110,38 +130,58 @@ static void advantage_block(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n
     }
 }
 
-/* Each return is summed from its own end: a difference of two sums would lose digits, and cannot cross an episode's
- * end. */
-static void return_block(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n, struct scan_scratch *s) {
+static struct step return_step(const fl_scan_job *job, ptrdiff_t t, ptrdiff_t start, ptrdiff_t n, struct return_scratch *s) {
+    const ptrdiff_t k = t % KEPT_STEPS;
+    if (s->number[k] == t) return s->step[k];
+    s->number[k] = t;
+    s->step[k] = (struct step){
+        .reward = load_step(&job->reward, job->reward_stride, t, start, n, s->kept[k].reward),
+        .done = job->done.data ? load_step(&job->done, job->done_stride, t, start, n, s->kept[k].done) : s->zero,
+        .cut = job->cut.data ? load_step(&job->cut, job->cut_stride, t, start, n, s->kept[k].cut) : s->zero,
+        .next = job->cut.data ? next_value(job, t, start, n, s->kept[k].next) : s->zero,
+    };
+    return s->step[k];
+}
+
+/* Returns of n columns and the steps first... < last. Each is summed from its own end: a difference of two sums would lose
+ * digits, and cannot cross an episode's end. */
+static void return_columns(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n, ptrdiff_t first, ptrdiff_t last,
+                           struct return_scratch *s) {
     const ptrdiff_t lanes = whole_lanes(n);
-    for (ptrdiff_t t = job->steps - 1; t >= 0; t--) {
+    for (ptrdiff_t k = 0; k < KEPT_STEPS; k++) s->number[k] = -1;
+    for (ptrdiff_t t = last - 1; t >= first; t--) {
         const ptrdiff_t left = job->steps - t, end = t + (job->horizon < left ? job->horizon : left);
-        const ptrdiff_t again = left <= job->horizon && t < job->steps - 1 ? t + 1 : end; /* all behind t is summed */
+        const ptrdiff_t again = left <= job->horizon && t < last - 1 ? t + 1 : end; /* all behind t is summed */
         if (again == end) {
-            const real *v = next_value(job, end - 1, start, n, s->next);
+            const real *v = next_value(job, end - 1, start, n, s->target);
             for (ptrdiff_t i = 0; i < lanes; i++) s->sum[i] = (double)v[i];
         }
-        for (ptrdiff_t k = again - 1; k >= t; k--) {
-            struct step in = load_scan(job, k, start, n, s);
-            in.next = job->cut.data ? next_value(job, k, start, n, s->next) : s->zero;
-            scan_return(s, in, lanes, job->discount);
-        }
+        for (ptrdiff_t k = again - 1; k >= t; k--)
+            (job->cut.data ? scan_return_cut : scan_return)(s->sum, return_step(job, k, start, n, s), lanes, job->discount);
         round_sums(s->sum, s->target, lanes);
         store_step(&job->target, job->target_stride, t, start, n, s->target);
     }
 }
 
-static void scan_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
+static void return_block(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n, ptrdiff_t first, struct return_scratch *s) {
+    const ptrdiff_t last = job->steps - first < job->span ? job->steps : first + job->span;
+    for (ptrdiff_t i = 0; i < RETURN_COLUMNS; i++) s->zero[i] = 0;
+    for (ptrdiff_t at = 0; at < n; at += RETURN_COLUMNS)
+        return_columns(job, start + at, n - at < RETURN_COLUMNS ? n - at : RETURN_COLUMNS, first, last, s);
+}
+
+static void scan_block(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
     const fl_scan_job *job = arg;
     struct scan_scratch *s = (struct scan_scratch *)scratch;
-    const ptrdiff_t start = block * FL_SCAN_COLUMNS, left = job->columns - start;
+    const ptrdiff_t start = unit / job->spans * FL_SCAN_COLUMNS, left = job->columns - start;
     const ptrdiff_t n = left < FL_SCAN_COLUMNS ? left : FL_SCAN_COLUMNS;
     (void)out;
+    if (job->horizon > 0) {
+        return_block(job, start, n, unit % job->spans * job->span, (struct return_scratch *)scratch);
+        return;
+    }
     for (ptrdiff_t i = 0; i < FL_SCAN_COLUMNS; i++) s->zero[i] = 0, s->sum[i] = 0;
-    if (job->horizon > 0)
-        return_block(job, start, n, s);
-    else
-        advantage_block(job, start, n, s);
+    advantage_block(job, start, n, s);
 }
 
 #endif

@@ -115,13 +115,12 @@ static void load_labels(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, str
 /* Rows whose target is a distribution: each that the mask leaves counts once. */
 static void count_rows(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s, fl_partial *out) {
     struct row_state *st = &s->state;
-    const real *mask = job->mask.data ? fl_load(&kernels, &job->mask, start, n, s->in.mask) : NULL;
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const int counts = !mask || mask[r] != 0;
-        st->label[r] = counts - 1;
-        st->weight[r] = (real)counts;
-        out->weight += counts;
+    for (ptrdiff_t r = 0; r < n; r++) st->label[r] = 0;
+    if (job->mask.data) {
+        const real *mask = fl_load(&kernels, &job->mask, start, n, s->in.mask);
+        for (ptrdiff_t r = 0; r < n; r++) st->label[r] = mask[r] == 0 ? -1 : 0;
     }
+    out->weight += (double)weigh_labels(st->weight, st->label, n);
     for (ptrdiff_t r = n; r % FL_LANES; r++) st->label[r] = -1, st->weight[r] = 0;
 }
 

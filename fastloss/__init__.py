@@ -12,8 +12,10 @@ from . import (
     distance,
     likelihood,
     linear,
+    lovasz,
     margin,
     overlap,
+    policy,
     quantile,
     ranking,
     regression,
@@ -37,8 +39,10 @@ from .ctc import *  # noqa: F403
 from .distance import *  # noqa: F403
 from .likelihood import *  # noqa: F403
 from .linear import *  # noqa: F403
+from .lovasz import *  # noqa: F403
 from .margin import *  # noqa: F403
 from .overlap import *  # noqa: F403
+from .policy import *  # noqa: F403
 from .quantile import *  # noqa: F403
 from .ranking import *  # noqa: F403
 from .regression import *  # noqa: F403
@@ -72,8 +76,10 @@ __all__ = [
     *distance.__all__,
     *likelihood.__all__,
     *linear.__all__,
+    *lovasz.__all__,
     *margin.__all__,
     *overlap.__all__,
+    *policy.__all__,
     *quantile.__all__,
     *ranking.__all__,
     *regression.__all__,

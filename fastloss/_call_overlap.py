@@ -8,6 +8,7 @@ a second pass writes the gradient from its derivatives by two of them. Lovasz lo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,20 @@ from ._call import (
     split_grad_output,
 )
 from ._call_rows import as_labels, bad_label, checked_ignore_index, class_axis_of
-from ._overlap_formulas import FORMULAS
 
 MODES = ("multiclass", "multilabel", "binary")
 CLASSES = ("all", "present")
-CLASS_WEIGHTS = ("square", "simple", "uniform")
+CLASS_WEIGHTS = {"square": 2, "simple": 1, "uniform": 0}  # powers of 1 / T
+Formula = tuple[int, float, float, float, float, int]  # as in _overlap_fast.pxi
+TVERSKY, GENERALIZED_DICE = 0, 1
+
+
+def tversky(alpha: float, beta: float, smooth: float, gamma: float = 1.0) -> Formula:
+    return TVERSKY, alpha, beta, gamma, smooth, 0
+
+
+def generalized_dice(weighting: str, smooth: float) -> Formula:
+    return GENERALIZED_DICE, 0.0, 0.0, 1.0, smooth, CLASS_WEIGHTS[weighting]
 
 
 @dataclass(slots=True)
@@ -178,15 +188,17 @@ def check_bad(job: OverlapJob, bad: int) -> None:
     refuse(job, bad, 1)
 
 
-def formula_loss(
-    name: str, params: dict[str, Any], input: Any, target: Any, mode: Any, from_logits: Any, class_axis: Any,
-    per_image: Any, classes: Any, ignore_index: Any, reduction: Any, mask: Any, return_grad: Any, grad_output: Any,
-    out: Any, grad_out: Any, per_class: bool = True,
+def general_overlap(
+    name: str, formula: Formula, params: dict[str, Any], input: Any, target: Any, mode: Any, from_logits: Any,
+    class_axis: Any, per_image: Any, classes: Any, ignore_index: Any, reduction: Any, mask: Any, return_grad: Any,
+    grad_output: Any, out: Any, grad_out: Any,
 ) -> Any:  # fmt: skip
-    """A loss that is a function of the sums: one of `_overlap_formulas`, with its parameters."""
+    """A loss that is a function of the sums, any operands and options: `formula` says which to the kernels, `name` and
+    `params` to the reference."""
     check_options(reduction, return_grad, grad_output, out, grad_out)
     averaged = one_of(classes, "classes", CLASSES)
     job = job_of(input, target, mode, from_logits, class_axis, per_image, ignore_index, mask)
+    per_class = name != "generalized_dice"
     call = Call(job, per_image, per_class, reduction, return_grad, grad_output, out, grad_out)
     native = _config.native if _config.get_backend() == "native" else None
     if native is None:
@@ -196,15 +208,16 @@ def formula_loss(
     refuse(job, bad, operand)
     counts = counts_of(sums, job, averaged, per_class)
     if native is not None:
-        losses, *derivatives = FORMULAS[name](sums[..., 0], sums[..., 1], sums[..., 2], **params)
+        losses, derivatives = native.overlap_formula_of(formula, sums)
     if call.grads is not None:
         factors = call.factors(counts)
         if native is None:
             _reference.overlap_gradient(job, name, params, factors)
         else:
+            factor = factors[..., np.newaxis]
             with np.errstate(all="ignore"):
-                slopes = np.stack([np.where(factors == 0, 0.0, d * factors) for d in derivatives], axis=-1)
-            check_bad(job, native.overlap_gradient(job, np.ascontiguousarray(slopes)))
+                slopes = np.where(factor == 0, 0.0, derivatives * factor)
+            check_bad(job, native.overlap_gradient(job, slopes))
     return call.finish(losses, counts)
 
 
@@ -239,3 +252,10 @@ def lovasz_loss(
     elif call.grads is not None:
         _reference.overlap_gradient(job, name, {}, factors)
     return call.finish(losses, counts)
+
+
+if _config.native is not None:
+    _config.native._connect_overlap(general_overlap, lambda losses: _reference.exact_sum(np.array(losses)))
+    overlap_loss: Callable[..., Any] = _config.native.overlap_loss
+else:
+    overlap_loss = general_overlap

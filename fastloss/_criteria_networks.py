@@ -7,7 +7,8 @@ from typing import Any
 
 from ._criterion import Criterion
 from .adversarial import gan_discriminator_loss, gan_generator_loss, gradient_penalty, wasserstein_distance_1d
-from .reinforcement import dqn_loss, policy_gradient_loss, ppo_loss, td_loss
+from .policy import policy_gradient_loss, ppo_loss
+from .reinforcement import dqn_loss, td_loss
 from .variational import elbo_loss, gaussian_kl_loss, js_divergence, renyi_divergence
 
 __all__ = [

@@ -73,6 +73,27 @@ def run_tile(
     state: Sequence[NDArray[np.float64] | None],
     gradient: Sequence[NDArray[np.float64] | None] | None,
 ) -> None: ...
+def overlap_loss(*args: Any) -> Any: ...
+def overlap_formula_of(
+    formula: tuple[int, float, float, float, float, int], sums: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def row_sums(*args: Any) -> Any: ...
+def run_row_sums(
+    index: int,
+    real_size: int,
+    params: tuple[float, ...],
+    outer: int,
+    parameter: float,
+    shape: tuple[int, ...],
+    operands: tuple[_Array, ...],
+    row: int,
+    count: int,
+    counted: _Array | None,
+    incoming: NDArray[np.float64] | None,
+    factor: float,
+    value: _Array | None,
+    grads: tuple[_Array, ...] | None,
+) -> tuple[float, int, int]: ...
 def overlap_sums(given: Any) -> tuple[NDArray[np.float64], int, int]: ...
 def overlap_gradient(given: Any, slopes: NDArray[np.float64]) -> int: ...
 def lovasz(given: Any, wanted: NDArray[np.uint8], factors: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]: ...

@@ -199,6 +199,16 @@ cdef extern from "fastloss.h" nogil:
         double bound
         int64_t *positive
         int64_t *negative
+    ctypedef struct fl_row_sum_job:
+        fl_elementwise_job each
+        Py_ssize_t row
+        Py_ssize_t rows
+        Py_ssize_t pieces
+        Py_ssize_t first
+        Py_ssize_t count
+        const char *counts
+        double *sums
+        const double *factors
     ctypedef struct fl_overlap_job:
         fl_row_job rows
         Py_ssize_t group_size
@@ -229,6 +239,8 @@ cdef extern from "fastloss.h" nogil:
         const fl_loss_info *losses
         fl_unit_fn elementwise
         void (*fold_stages)(const fl_elementwise_job *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        fl_unit_fn row_sums
+        fl_unit_fn row_gradients
         Py_ssize_t (*row_block)(const fl_row_job *) noexcept nogil
         fl_unit_fn cross_entropy
         fl_unit_fn probabilities
@@ -539,14 +551,17 @@ cdef enum:  # as in `_call_rows`
 
 cdef int describe_logits(fl_row_job *job, cnp.ndarray logits, int class_axis, Py_ssize_t *dims) except -1:
     """Positions and logits of a job that asks for the value and nothing else yet; `dims` becomes the shape of the
-    positions. Returns how many axes these have."""
+    positions. Returns how many axes these have. class_axis: that behind the last one if there is one class only."""
     cdef int axis, ndim = 0
     memset(job, 0, sizeof(fl_row_job))  # every operand absent, every option off
     job.gamma = -1.0
     job.scale = 1.0
     job.want = FL_VALUE
-    job.classes = cnp.PyArray_DIMS(logits)[class_axis]
-    job.positions = job.inner = 1
+    job.positions = job.inner = job.classes = 1
+    job.class_stride = cnp.PyArray_ITEMSIZE(logits)
+    if class_axis < cnp.PyArray_NDIM(logits):
+        job.classes = cnp.PyArray_DIMS(logits)[class_axis]
+        job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
     for axis in range(cnp.PyArray_NDIM(logits)):
         if axis == class_axis:
             continue
@@ -556,7 +571,6 @@ cdef int describe_logits(fl_row_job *job, cnp.ndarray logits, int class_axis, Py
             job.inner *= dims[ndim]
         ndim += 1
     fill(&job.logits, logits, ndim, dims, class_axis)
-    job.class_stride = cnp.PyArray_STRIDES(logits)[class_axis]
     return ndim
 
 
@@ -625,3 +639,5 @@ include "_ctc.pxi"
 include "_box.pxi"
 include "_distance.pxi"
 include "_overlap.pxi"
+include "_overlap_fast.pxi"
+include "_row_sums.pxi"

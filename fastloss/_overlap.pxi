@@ -11,34 +11,43 @@ cdef enum:
 
 cdef int describe_overlap(fl_overlap_job *job, given) except -1:
     """Everything but what a pass writes, of a `_call_overlap.OverlapJob`."""
-    cdef Py_ssize_t dims[FL_MAX_DIMS]
-    cdef cnp.ndarray logits = given.logits
-    cdef int axis = given.axis, ndim
-    cdef Py_ssize_t groups = given.groups
-    memset(job, 0, sizeof(fl_overlap_job))
-    ndim = describe_logits(&job.rows, logits, axis, dims)
-    fill_optional(&job.rows.target, given.labels, ndim, dims)
-    if given.masks is not None:
-        fill(&job.rows.distribution, given.masks, ndim, dims, axis)
-        job.rows.distribution_stride = cnp.PyArray_STRIDES(<cnp.ndarray>given.masks)[axis]
-    fill_optional(&job.rows.mask, given.mask, ndim, dims)
+    describe_masks(job, given.logits, given.axis, given.labels, given.masks, given.mask, given.grad, given.groups)
     job.rows.holds = given.holds
     job.rows.ignore_index = given.ignore_index
     job.hard = given.hard
     job.hinge = given.hinge
+    if given.softmax is not None:
+        job.max = cnp.PyArray_DATA(<cnp.ndarray>given.softmax[0])
+        job.inverse = cnp.PyArray_DATA(<cnp.ndarray>given.softmax[1])
+    return 0
+
+
+cdef int describe_masks(fl_overlap_job *job, cnp.ndarray logits, int axis, labels, masks, mask, grad,
+                        Py_ssize_t groups) except -1:
+    """Arrays, and how they are cut into units. axis: that of the classes, or of binary masks the one behind the last."""
+    cdef Py_ssize_t dims[FL_MAX_DIMS]
+    cdef int ndim
+    memset(job, 0, sizeof(fl_overlap_job))
+    ndim = describe_logits(&job.rows, logits, axis, dims)
+    fill_optional(&job.rows.target, labels, ndim, dims)
+    if masks is not None:
+        fill(&job.rows.distribution, masks, ndim, dims, axis)
+        job.rows.distribution_stride = class_stride(masks, axis)
+    fill_optional(&job.rows.mask, mask, ndim, dims)
     job.group_size = job.rows.positions // max(groups, 1)
     job.unit = OVERLAP_UNIT
     while job.unit < job.group_size and (groups * blocks(job.group_size, job.unit) * job.rows.classes
                                          * FL_OVERLAP_SUMS * <Py_ssize_t>sizeof(double) > OVERLAP_BYTES):
         job.unit *= 2
     job.units = blocks(job.group_size, job.unit)
-    if given.softmax is not None:
-        job.max = cnp.PyArray_DATA(<cnp.ndarray>given.softmax[0])
-        job.inverse = cnp.PyArray_DATA(<cnp.ndarray>given.softmax[1])
-    if given.grad is not None:
-        fill(&job.rows.grad, given.grad, ndim, dims, axis)
-        job.rows.grad_class_stride = cnp.PyArray_STRIDES(<cnp.ndarray>given.grad)[axis]
+    if grad is not None:
+        fill(&job.rows.grad, grad, ndim, dims, axis)
+        job.rows.grad_class_stride = class_stride(grad, axis)
     return 0
+
+
+cdef inline Py_ssize_t class_stride(cnp.ndarray a, int axis) noexcept:
+    return cnp.PyArray_STRIDES(a)[axis] if axis < cnp.PyArray_NDIM(a) else 0
 
 
 cdef int run_overlap(fl_unit_fn fn, fl_overlap_job *job, Py_ssize_t groups, const fl_kernels *table,
@@ -56,12 +65,35 @@ def overlap_sums(given):
     cdef fl_fold fold
     cdef Py_ssize_t groups = given.groups
     describe_overlap(&job, given)
-    sums = np.zeros((groups, job.units, job.rows.classes, FL_OVERLAP_SUMS))
+    sums = np.zeros((groups, job.rows.classes, FL_OVERLAP_SUMS))
     if job.rows.positions == 0:
-        return sums.sum(axis=1), -1, 0
-    job.sums = <double *>cnp.PyArray_DATA(<cnp.ndarray>sums)
-    run_overlap(table.overlap_sums, &job, groups, table, &fold)
-    return sums.sum(axis=1), fold.total.bad, fold.total.bad_operand
+        return sums, -1, 0
+    sum_units(&job, groups, <double *>cnp.PyArray_DATA(<cnp.ndarray>sums), table, &fold)
+    return sums, fold.total.bad, fold.total.bad_operand
+
+
+cdef int sum_units(fl_overlap_job *job, Py_ssize_t groups, double *sums, const fl_kernels *table, fl_fold *fold) except -1:
+    """Sums (groups, classes, 4), of units that are added in their order."""
+    cdef Py_ssize_t width = job.rows.classes * FL_OVERLAP_SUMS, group, unit, k
+    cdef double *parts = sums if job.units == 1 else <double *>malloc(
+        <size_t>(groups * job.units * width) * sizeof(double))
+    if parts == NULL:
+        raise MemoryError()
+    job.sums = parts
+    try:
+        run_overlap(table.overlap_sums, job, groups, table, fold)
+        if parts == sums:
+            return 0
+        for group in range(groups):
+            for k in range(width):
+                sums[group * width + k] = 0
+            for unit in range(job.units):
+                for k in range(width):
+                    sums[group * width + k] += parts[(group * job.units + unit) * width + k]
+    finally:
+        if parts != sums:
+            free(parts)
+    return 0
 
 
 def overlap_gradient(given, cnp.ndarray slopes):

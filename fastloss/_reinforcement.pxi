@@ -8,6 +8,8 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t steps
         Py_ssize_t columns
         Py_ssize_t horizon
+        Py_ssize_t span
+        Py_ssize_t spans
         fl_operand reward
         fl_operand value
         fl_operand next
@@ -34,6 +36,10 @@ cdef extern from "fastloss.h" nogil:
         fl_operand weight
         double discount
         double delta
+
+
+cdef enum:
+    LEAST_SPAN = 64  # steps
 
 
 cdef Py_ssize_t fill_steps(fl_operand *op, a, int axis, int ndim, const Py_ssize_t *dims) except? -1:
@@ -77,8 +83,11 @@ def run_scan(int real_size, int axis, cnp.ndarray reward, value, next_value, don
         job.next_stride = fill_steps(&job.next, next_value, axis, ndim, dims)
     else:
         fill(&job.next, next_value, ndim, dims, -1)
-    work = FL_SCAN_COLUMNS * min(job.steps, 1 << 20) * max(1, min(horizon, job.steps, 1 << 10))
-    run(table.scan, &job, blocks(job.columns, FL_SCAN_COLUMNS), work, &fold, NULL, table)
+    # The first return of a span is summed from its own end, `horizon` steps behind it: few of many.
+    job.span = max(LEAST_SPAN, 16 * horizon) if 0 < horizon < job.steps // 16 else job.steps
+    job.spans = blocks(job.steps, job.span)
+    work = FL_SCAN_COLUMNS * min(job.span, 1 << 20) * max(1, min(horizon, job.steps, 1 << 10))
+    run(table.scan, &job, blocks(job.columns, FL_SCAN_COLUMNS) * job.spans, work, &fold, NULL, table)
 
 
 def run_actions(given, bint labels_only):

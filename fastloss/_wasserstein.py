@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from . import _config
 from ._arrays import Array, as_array, as_optional, at, check_output, where, working_dtype
 from ._call import boolean
 from .reference import wasserstein as definition
+
+CHUNK = 1 << 16  # steps of the cumulated masses
 
 
 def _samples(x: Any, name: str) -> Array:
@@ -76,29 +79,51 @@ def flow(x: Array, y: Array, x_mass: Array | None, y_mass: Array | None, want_gr
     """(value, gradients): of sorted samples, pair by pair, or between the steps of their cumulated weights."""
     if x_mass is None and y_mass is None and x.size == y.size:
         return _pairs(x, y, want_grad)
-    x_order, y_order = np.argsort(x), np.argsort(y)
-    x_ends, y_ends = _ends(x_mass, x_order), _ends(y_mass, y_order)
+    x_order, y_order = _order(x, x_mass, want_grad), _order(y, y_mass, want_grad)
+    x_ends, y_ends = _ends(x_mass, x_order, x.size), _ends(y_mass, y_order, y.size)
+    x, y = _sorted(x, x_order), _sorted(y, y_order)
     steps = np.concatenate([x_ends, y_ends])
     steps.sort()
-    width = np.diff(steps, prepend=0.0)
-    middle = steps - 0.5 * width
-    i = np.minimum(np.searchsorted(x_ends, middle), x.size - 1)
-    j = np.minimum(np.searchsorted(y_ends, middle), y.size - 1)
-    d = x[x_order][i].astype(np.float64) - y[y_order][j]
-    value = float(np.dot(width, np.abs(d)))
-    if not want_grad:
-        return value, ()
-    sent = width * np.sign(d)
-    g_x, g_y = np.empty(x.size), np.empty(y.size)
-    g_x[x_order] = np.bincount(i, sent, x.size)
-    g_y[y_order] = -np.bincount(j, sent, y.size)
-    return value, (g_x, g_y)
+    g_x, g_y = (np.zeros(a.size if want_grad else 0) for a in (x, y))
+    parts = []
+    for first in range(0, steps.size, CHUNK):
+        ends = steps[first : first + CHUNK]
+        width = np.diff(ends, prepend=steps[first - 1] if first else 0.0)
+        middle = ends - 0.5 * width
+        i = np.minimum(np.searchsorted(x_ends, middle), x.size - 1)
+        j = np.minimum(np.searchsorted(y_ends, middle), y.size - 1)
+        d = x[i].astype(np.float64) - y[j]
+        parts.append(float(np.dot(width, np.abs(d))))
+        if want_grad:
+            sent = width * np.sign(d)
+            g_x[i[0] : i[-1] + 1] += np.bincount(i - i[0], sent)  # i and j never fall
+            g_y[j[0] : j[-1] + 1] -= np.bincount(j - j[0], sent)
+    value = math.fsum(parts) if all(map(math.isfinite, parts)) else sum(parts)
+    return value, (_unsorted(g_x, x_order), _unsorted(g_y, y_order)) if want_grad else ()
 
 
-def _ends(mass: Array | None, order: Array) -> Array:
-    """Cumulated mass of sorted samples, 1 at the last."""
-    if mass is None:
-        return np.arange(1, order.size + 1) / order.size
+def _order(a: Array, mass: Array | None, want_grad: bool) -> Array | None:
+    """By which samples are sorted, where more than their values is sorted."""
+    return np.argsort(a) if want_grad or mass is not None else None
+
+
+def _sorted(a: Array, order: Array | None) -> Array:
+    if order is not None:
+        return a[order]
+    a.sort()
+    return a
+
+
+def _unsorted(a: Array, order: Array | None) -> Array:
+    found = np.empty_like(a)
+    found[order] = a
+    return found
+
+
+def _ends(mass: Array | None, order: Array | None, n: int) -> Array:
+    """Cumulated mass of n sorted samples, 1 at the last."""
+    if mass is None or order is None:
+        return np.arange(1, n + 1) / n
     ends = np.minimum(np.cumsum(mass[order]), 1.0)
     ends[-1] = 1.0
     return ends

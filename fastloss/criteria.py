@@ -37,6 +37,7 @@ from .likelihood import (
 from .linear import (
     linear_cross_entropy,
 )
+from .lovasz import lovasz_hinge_loss, lovasz_softmax_loss
 from .margin import (
     multi_margin_loss,
     multilabel_margin_loss,
@@ -46,8 +47,6 @@ from .overlap import (
     focal_tversky_loss,
     generalized_dice_loss,
     jaccard_loss,
-    lovasz_hinge_loss,
-    lovasz_softmax_loss,
     tversky_loss,
 )
 from .quantile import quantile_loss

@@ -20,7 +20,8 @@ from ._call import (
     nonnegative,
     real_number,
 )
-from ._chunks import of_row_sums
+from ._call_row_sums import RENYI as _OF_ORDER
+from ._call_row_sums import row_sums as _row_sums
 
 __all__ = ["ELBOParts", "elbo_loss", "gaussian_kl_loss", "js_divergence", "renyi_divergence"]
 
@@ -358,7 +359,6 @@ def renyi_divergence(
             RELATIVE_ENTROPY, (input, target), (), reduction, return_grad, None, mask, grad_output, out, grad_out
         )
     spec, params = (RENYI_SQUARE, ()) if order == 2 else (RENYI, (order,))
-    return of_row_sums(
-        spec, (input, target), params, lambda s: np.log(s) / (order - 1), lambda s: 1 / (s * (order - 1)), reduction,
-        return_grad, mask, grad_output, out, grad_out,
-    )  # fmt: skip
+    return _row_sums(
+        spec, (input, target), params, _OF_ORDER, order, False, reduction, mask, return_grad, grad_output, out, grad_out
+    )

@@ -179,6 +179,20 @@ def test_bits_do_not_depend_on_threads_or_layout(dtype, rng):
             assert bits(found) == expected
 
 
+@pytest.mark.parametrize("name", ["lovasz_softmax 2x4x32x32", "lovasz_hinge 8x1x256x256"])
+def test_the_published_code_in_float64_has_the_gradient_of_float32_inputs(name):
+    """What the benchmark's peer in float32 is away from it, it owes to its own rounding."""
+    torch = pytest.importorskip("torch")
+    from fastloss.bench import cells, peers_vision
+
+    (cell,) = cells.select([name])
+    operands = cell.operands()
+    _, grad = peers_vision.fastloss_calls(fl, cell, operands)["gradient"]()
+    doubled = {**operands, "input": operands["input"].astype(np.float64)}
+    _, (expected,) = peers_vision.torch_calls(torch, cell, doubled)["gradient"]()
+    assert np.mean(np.abs(grad - expected.numpy())) < 1e-6 * np.mean(np.abs(grad))
+
+
 MEMORY = """
 import resource
 import numpy as np

@@ -548,17 +548,25 @@ def flat(result: Any) -> list[np.ndarray]:
 TINY = 1e-7  # of a single element the loss may be near 0
 
 
+def tolerance(cell: Cell, is_value: bool) -> float:
+    """How far peers may be away, in the mean of absolute values: libraries choose different subgradients at the few
+    elements where x = y. CTC's peers add logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from
+    its own in float64. The published Lovasz code has its gradient as differences of losses near 1, each about one over
+    the number of positions: float32's last place of the former, 2^-24, is that number times larger of the latter. In
+    float64 the same code agrees with us to 1e-7 (tests/test_lovasz.py)."""
+    if "lovasz" in cell.loss and not is_value:
+        return max(1e-3, 2.0**-24 * cell.elements / cell.shape[1])
+    return 1e-2 if cell.is_ctc else 1e-3
+
+
 def check_agreement(name: str, cell: Cell, result: Any, expected: Any) -> None:
     """A comparison of speed means something only between calls that compute the same."""
     parts, expected_parts = flat(result), flat(expected)
     if len(parts) != len(expected_parts):
         raise AssertionError(f"{name} on {cell.name}: {len(parts)} results, fastloss has {len(expected_parts)}")
-    for part, wanted in zip(parts, expected_parts, strict=True):
-        # In the mean, since libraries choose different subgradients at the few elements where x = y. CTC's peers add
-        # logarithms in float32: PyTorch's gradient of 200 labels is 1.3e-3 away from its own in float64. The
-        # published Lovasz code takes differences of losses near 1: in float32 few digits are left of a step.
+    for k, (part, wanted) in enumerate(zip(parts, expected_parts, strict=True)):
         difference, scale = (
             float(np.mean(np.abs(a), dtype=np.float64)) for a in (part.reshape(wanted.shape) - wanted, wanted)
         )
-        if not difference <= (5e-2 if "lovasz" in cell.loss else 1e-2 if cell.is_ctc else 1e-3) * scale + TINY:
+        if not difference <= tolerance(cell, k == 0) * scale + TINY:
             raise AssertionError(f"{name} on {cell.name}: differs from fastloss by {difference:.3g} of {scale:.3g}")

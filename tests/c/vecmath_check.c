@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised lowered, r_log1p_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
+/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised lowered, r_log1p_unit, r_inverse_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
  *
- *     vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]
+ *     vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]
  *
  * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
  * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
@@ -60,6 +60,13 @@ static inline real r_log1p_of_unit(real x) {
     const real open = r_log1p(x), unit = r_log1p_unit(x);
     return x < 0 || x > 1 ? open : unit;
 }
+/* Of [1, 2] only; else x. */
+static inline real r_inverse_of_unit(real x) {
+    const real unit = r_inverse_unit(x);
+    return x < 1 || x > 2 ? x : unit;
+}
+static wide wide_inverse(wide x) { return x < 1 || x > 2 ? x : 1 / x; }
+ARRAY_FUNCTION(inverse_of_unit)
 ARRAY_FUNCTION(log1p_of_unit)
 ARRAY_FUNCTION(atan)
 ARRAY_FUNCTION(exp)
@@ -102,6 +109,8 @@ static const range atan_ranges[] = {{-1, 1}, {0.5, 2}, {0.99, 1.01}, {1, 100}, {
 static const range exp_ranges[] = {{-1, 1}, {-40, 0}, {-745.2, 710}, {-746, -707}, {709, 710}};
 static const range expm1_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 1}, {-40, 0}, {0, 710}, {709, 710}};
 static const range log_ranges[] = {{0.999, 1.001}, {0.5, 2}, {0.25, 4}, {0, 1e-307}, {0, 1e6}};
+static const special inverse_specials[] = {{R(1.0), R(1.0)}, {R(2.0), R(0.5)}, {R_NAN, R_NAN}, {R_INFINITY, R_INFINITY}};
+static const range inverse_ranges[] = {{1, 2}, {1, 1.001}, {1.999, 2}};
 static const range log1p_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 0}, {-1, -0.999}, {0, 4}};
 
 typedef struct {
@@ -125,7 +134,9 @@ static const function functions[] = {
     {"exp_raised", array_exp_of_raised, WIDE(exp), 1.1, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0),
     {"log1p_unit", array_log1p_of_unit, WIDE(log1p), 2.0, 2.0, log1p_specials, COUNT(log1p_specials), log1p_ranges,
-    COUNT(log1p_ranges)}};
+    COUNT(log1p_ranges)},
+    {"inverse_unit", array_inverse_of_unit, wide_inverse, 1.5, 1.5, inverse_specials, COUNT(inverse_specials), inverse_ranges,
+    COUNT(inverse_ranges)}};
 
 /* 2^e, inside the range of `wide`. */
 static wide power_of_two(int e) {
@@ -233,6 +244,6 @@ int main(int argc, char **argv) {
     if ((argc == 2 || argc == 3) && *end == '\0' && step > 0)
         for (int i = 0; i < COUNT(functions); i++)
             if (strcmp(argv[1], functions[i].name) == 0) return check(&functions[i], step);
-    fprintf(stderr, "usage: vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]\n");
+    fprintf(stderr, "usage: vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]\n");
     return 2;
 }
