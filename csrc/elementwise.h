@@ -271,13 +271,19 @@ static int in_one_piece(const fl_elementwise_job *job, ptrdiff_t n) {
     return 1;
 }
 
+/* n elements from `start` on, whose values go to lane[]. */
+static void walk_elements(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, char *scratch, double *lane,
+                          fl_partial *out) {
+    const ptrdiff_t step = in_one_piece(job, n) ? n : FL_TILE;
+    for (ptrdiff_t at = 0; at < n; at += step)
+        elementwise_tile(job, start + at, n - at < step ? n - at : step, (struct tiles *)scratch, lane, out);
+}
+
 static void elementwise_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
     const fl_elementwise_job *job = arg;
     const ptrdiff_t start = block * FL_BLOCK, left = job->size - start, n = left < FL_BLOCK ? left : FL_BLOCK;
-    const ptrdiff_t step = in_one_piece(job, n) ? n : FL_TILE;
     double lane[FL_LANES] = {0};
-    for (ptrdiff_t at = 0; at < n; at += step)
-        elementwise_tile(job, start + at, n - at < step ? n - at : step, (struct tiles *)scratch, lane, out);
+    walk_elements(job, start, n, scratch, lane, out);
     out->sum = fold_lanes(lane);
     if (fl_planted("bits") && kernels.isa[3] == '5') out->sum *= 1 + DBL_EPSILON; /* of AVX-512 */
 }

@@ -29,12 +29,8 @@ static void sums_of_rows(const void *arg, ptrdiff_t unit, char *scratch, fl_part
         double *sum = job->sums + r * job->pieces + piece, lane[FL_LANES] = {0};
         *sum = 0;
         if (job->counts && !job->counts[r]) continue;
-        walk_block(&job->each, p.start, p.n, (struct tiles *)scratch, lane, 0, out);
+        walk_elements(&job->each, p.start, p.n, scratch, lane, out);
         *sum = fold_lanes(lane);
-        if (!overflowed(*sum)) continue;
-        double wide[FL_LANES] = {0};
-        walk_block(&job->each, p.start, p.n, (struct tiles *)scratch, wide, 1, out);
-        *sum = fold_lanes(wide);
     }
 }
 
@@ -48,7 +44,7 @@ static void gradients_of_rows(const void *arg, ptrdiff_t unit, char *scratch, fl
         const struct row_piece p = row_piece(job, r, piece);
         mine.scale = job->factors[r];
         if (mine.scale != 0)
-            walk_block(&mine, p.start, p.n, (struct tiles *)scratch, lane, 0, out);
+            walk_elements(&mine, p.start, p.n, scratch, lane, out);
         else
             for (int k = 0; k < elementwise_losses[mine.loss].n_predictions; k++)
                 memset((real *)mine.grad[k] + p.start, 0, (size_t)p.n * sizeof(real));

@@ -73,7 +73,7 @@ class Elementwise:
         return self.per_sample or self.summed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Job:
     """One checked elementwise call, for either backend."""
 

@@ -18,7 +18,7 @@ from ._call_rows import INT32_MAX, as_labels, bad_label, class_axis_of
 # ---- rows of action values -------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ActionJob:
     """One checked call, for either backend."""
 
@@ -112,7 +112,7 @@ def _as_actions(actions: Any, shape: tuple[int, ...], q: Array, axis: int) -> Ar
 # ---- scans -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ScanJob:
     """One checked scan, for either backend; arrays of one shape, `axis` that of the steps, which `next_value` may
     lack."""

@@ -30,7 +30,7 @@ from ._call import (
 Integers = NDArray[np.int64]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Targets:
     """Labels of N samples, (N, S) padded or in a row, with the position at which each sample's start."""
 
@@ -48,7 +48,7 @@ class Targets:
         return row[: self.lengths[n]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class CtcJob:
     """One checked call, for either backend."""
 

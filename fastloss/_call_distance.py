@@ -29,7 +29,7 @@ METRICS = ("euclidean", "sqeuclidean", "manhattan", "chebyshev", "cosine")
 DOMAINS = {"cosine_embedding": "is neither 1 nor -1", "contrastive": "is outside [0, 1]"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class VectorJob:
     """One checked call, for either backend. Vectors and gradients have one shape, (..., D)."""
 

@@ -36,7 +36,7 @@ LANES = 16
 LEFT_OUT = -2
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class LinearJob:
     """One checked call. The loss of K dimensions is K = d1 * d2 * ... losses that share their input: `linear_weight`
     has the shape (V, K, D), and targets are (N, K)."""

@@ -43,7 +43,7 @@ def generalized_dice(weighting: str, smooth: float) -> Formula:
     return GENERALIZED_DICE, 0.0, 0.0, 1.0, smooth, CLASS_WEIGHTS[weighting]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class OverlapJob:
     """One checked call, for either backend. The truth is `labels`, or `masks` of the shape of `logits`."""
 

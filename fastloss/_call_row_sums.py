@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _config, _reference
+from . import _config, _reference, reference
 from ._arrays import Array, as_array, as_mask, at, check_broadcast, where, working_dtype
 from ._call import (
     Elementwise,
@@ -26,10 +26,9 @@ from ._call import (
     scale_of,
     split_grad_output,
 )
-from .reference import row_sums as definitions
 
 RENYI, PENALTY, PENALTY_ABOVE = range(3)  # as in _row_sums.pxi
-OUTER = (definitions.renyi, definitions.penalty, definitions.penalty_above)
+OUTER = ("renyi", "penalty", "penalty_above")
 
 
 def general_row_sums(
@@ -62,7 +61,9 @@ def general_row_sums(
     row = math.prod(shape[len(positions) :])
     if _config.get_backend() == "reference":
         job = Job(spec, real, (count, row), tuple(a.reshape(count, row) for a in arrays), params, None, None, None)
-        total = _by_reference(job, OUTER[outer], parameter, counted, incoming, factor, value, grads)
+        total = _by_reference(
+            job, getattr(reference.row_sums, OUTER[outer]), parameter, counted, incoming, factor, value, grads
+        )
     else:
         assert _config.native is not None
         total, bad, operand = _config.native.run_row_sums(

@@ -50,7 +50,7 @@ POLICY_OF_LOG_PROBS = RowLoss("policy_gradient", 4, holds=2, ignores=False)
 MULTILABEL_MARGIN = RowLoss("multilabel_margin", 3, lists=True, ignores=False)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class RowJob:
     """One checked call, for either backend. The target is `labels`, or a `distribution` of the shape of `logits`."""
 

@@ -16,7 +16,7 @@ from ._call import INT32_MAX, integer, reduced, unwrap
 from ._call_rows import bad_label
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Rows:
     """Checked logits: the axis of their classes, and what is left without it, the positions."""
 

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import reference
 from ._arrays import Array
-from .reference import box, linear, margin, overlap, reinforcement, softmax, triplet
-from .reference import ctc as sequences
-from .reference import elementwise as definitions
-from .reference import tokens as token_definitions
 
 if TYPE_CHECKING:
     from ._call import Job
@@ -77,7 +74,7 @@ def elementwise(job: Job) -> tuple[float, int, int]:
         value = operands[0]
     else:
         params = [_param(p, job.real) for p in job.params]
-        value, grads, hess = getattr(definitions, job.spec.name)(*operands, *params)
+        value, grads, hess = getattr(reference.elementwise, job.spec.name)(*operands, *params)
     weight = np.ones(()) if job.weight is None else job.weight.astype(np.float64)
     factor = weight if job.grad_output is None else weight * job.grad_output.astype(np.float64)
     with np.errstate(all="ignore"):
@@ -120,17 +117,19 @@ def _softmax_terms(job: RowJob, x: Array, labels: Array, weight: Array, mass: Ar
     targets, both times their part of the target."""
     holds = job.loss.holds
     if job.gamma is not None:
-        focal = softmax.probability_focal if holds else softmax.focal_loss
+        focal = reference.softmax.probability_focal if holds else reference.softmax.focal_loss
         value, grad = focal(x, labels, job.gamma)
-        yield softmax.weighted(weight, value), weight[:, np.newaxis] * grad
+        yield reference.softmax.weighted(weight, value), weight[:, np.newaxis] * grad
         return
     if job.labels is not None:
-        value, grad = (softmax.cross_entropy, softmax.probability_nll, softmax.nll)[holds](x, labels)
-        yield softmax.weighted(weight, value), softmax.weighted(weight[:, np.newaxis], grad)
+        value, grad = (reference.softmax.cross_entropy, reference.softmax.probability_nll, reference.softmax.nll)[
+            holds
+        ](x, labels)
+        yield reference.softmax.weighted(weight, value), reference.softmax.weighted(weight[:, np.newaxis], grad)
     if job.labels is None or job.smoothing:
-        yield (softmax.soft_probability_nll if holds else softmax.soft_cross_entropy)(x, mass)
+        yield (reference.softmax.soft_probability_nll if holds else reference.softmax.soft_cross_entropy)(x, mass)
     if job.z_loss:
-        value, grad = softmax.squared_log_sum_exp(x)
+        value, grad = reference.softmax.squared_log_sum_exp(x)
         yield job.z_loss * value, job.z_loss * grad
 
 
@@ -139,16 +138,16 @@ def _rows(job: RowJob, x: Array, labels: Array | None, weight: Array, counted: A
     if job.loss.lists:
         assert labels is not None
         times = _times(labels, counted, x.shape[-1]).reshape(x.shape)
-        return margin.multilabel_margin(x, times, job.power, job.margin)
+        return reference.margin.multilabel_margin(x, times, job.power, job.margin)
     if job.loss.name == "multi_margin":
         assert labels is not None
-        value, grad = margin.multi_margin(x, labels.ravel(), job.power, job.margin)
+        value, grad = reference.margin.multi_margin(x, labels.ravel(), job.power, job.margin)
         idle = (grad == 0) & (np.arange(x.shape[-1]) != labels.reshape(-1, 1))  # a hinge of 0, whatever its weight
         return value * weight.ravel(), np.where(idle, grad, grad * weight.reshape(-1, 1))
     if job.advantage is not None:
         assert labels is not None
         advantage = np.broadcast_to(job.advantage, weight.shape).astype(np.float64).ravel()
-        return reinforcement.policy_gradient(x, labels.ravel(), advantage, job.entropy, job.loss.holds == 0)
+        return reference.reinforcement.policy_gradient(x, labels.ravel(), advantage, job.entropy, job.loss.holds == 0)
     class_weight = np.ones(x.shape[-1]) if job.class_weight is None else job.class_weight.astype(np.float64)
     keep, spread = 1 - job.smoothing, job.smoothing / max(x.shape[-1], 1)
     target = 0.0 if job.distribution is None else np.moveaxis(job.distribution, job.axis, -1).astype(np.float64)
@@ -210,7 +209,7 @@ def ctc(job: CtcJob) -> float:
     """As `_native.run_ctc`, labels having been checked."""
     samples = range(job.log_probs.shape[1])
     targets = [job.targets.of(n).astype(np.int64) for n in samples]
-    losses, grads = sequences.ctc(
+    losses, grads = reference.ctc.ctc(
         job.log_probs.astype(np.float64), targets, job.input_lengths, job.blank, job.from_logits
     )
     if job.zero_infinity:
@@ -246,13 +245,13 @@ def tokens(
             _store(value, np.where(counted, values, 0.0))
         return (float(values.sum()) if counted.any() else 0.0), float(np.count_nonzero(counted)), -1
     if index is not None:
-        values, indices = token_definitions.topk(x, index.shape[-1])
+        values, indices = reference.tokens.topk(x, index.shape[-1])
         _store(value, np.where(counted[..., np.newaxis], values, 0.0))
         index[...] = np.where(counted[..., np.newaxis], indices, -1)
         return 0.0, 0.0, -1
     if other is not None:
         operands.append(np.moveaxis(other.astype(np.float64), axis, -1))
-    values = np.where(counted, getattr(token_definitions, kind)(*operands), 0.0)
+    values = np.where(counted, getattr(reference.tokens, kind)(*operands), 0.0)
     if value is not None:
         _store(value, values)
     return exact_sum(values), float(np.count_nonzero(counted)), -1
@@ -269,7 +268,7 @@ def vectors(job: VectorJob) -> tuple[float, int]:
         if not inside[counted].all():
             return 0.0, int(np.argmax((counted & ~inside).ravel()))
     rows = [v.astype(np.float64).reshape(math.prod(shape), features) for v in job.vectors]
-    values, grads = triplet.loss(job, rows, target.ravel())
+    values, grads = reference.triplet.loss(job, rows, target.ravel())
     values = np.where(counted, values.reshape(shape), 0.0)
     factor = job.scale if job.grad_output is None else job.scale * job.grad_output.astype(np.float64)[..., np.newaxis]
     for to, g in zip(job.grads or (), grads, strict=False):
@@ -282,13 +281,13 @@ def vectors(job: VectorJob) -> tuple[float, int]:
 
 def linear_cross_entropy(job: LinearJob) -> Array:
     """As `_call_linear.tiled`."""
-    value, grads = linear.cross_entropy(job)
+    value, grads = reference.linear.cross_entropy(job)
     for to, g in zip(job.grads or (), grads, strict=False):
         _store(to, g)
     return value
 
 
-BOX_LOSSES = (box.iou, box.giou, box.diou, box.ciou)
+BOX_LOSSES = ("iou", "giou", "diou", "ciou")  # as box.h counts them
 
 
 def run_boxes(
@@ -300,13 +299,13 @@ def run_boxes(
     eps = max(_param(eps, real), float(np.finfo(real).tiny)) if eps > 0 else 0.0
     own, other = input.astype(np.float64), target.astype(np.float64)
     if centers:
-        own, other = box.corners(own), box.corners(other)
+        own, other = reference.box.corners(own), reference.box.corners(other)
     counted = np.ones(own.shape[:-1], bool) if mask is None else np.broadcast_to(mask, own.shape[:-1])
-    values, grads = BOX_LOSSES[kind](own, other, eps)
+    values, grads = getattr(reference.box, BOX_LOSSES[kind])(own, other, eps)
     values = np.where(counted, values, 0.0)
     if grad is not None:
         factor = scale if grad_output is None else scale * grad_output.astype(np.float64)[..., np.newaxis]
-        grads = box.from_corners(grads) if centers else grads
+        grads = reference.box.from_corners(grads) if centers else grads
         _store(grad, np.where(counted[..., np.newaxis], grads * factor, 0.0))
     if value is not None:
         _store(value, values)
@@ -317,8 +316,8 @@ def run_box_matrix(centers: bool, boxes1: Array, boxes2: Array, value: Array) ->
     """As `_native.run_box_matrix`."""
     first, second = boxes1.astype(np.float64), boxes2.astype(np.float64)
     if centers:
-        first, second = box.corners(first), box.corners(second)
-    _store(value, box.matrix(first, second))
+        first, second = reference.box.corners(first), reference.box.corners(second)
+    _store(value, reference.box.matrix(first, second))
 
 
 def _masks(job: OverlapJob) -> tuple[Array, Array, Array, int]:
@@ -353,12 +352,12 @@ def _overlap(job: OverlapJob, name: str, params: dict[str, Any]) -> tuple[Array,
             return sums[..., 0], x, sums, int(np.argmax(outside.ravel())), 0
     kept = np.where(counted, truth, 0.0)
     sums[..., 2], sums[..., 3] = kept.sum(axis=1), counted.sum(axis=1)
-    loss = overlap.LOSSES[name]
+    loss = reference.overlap.LOSSES[name]
     with np.errstate(all="ignore"):
         if job.hinge:
             losses, grads = loss(x, np.where(counted, truth, np.nan), **params)
         else:
-            to_probability = overlap.softmax if job.labels is not None else overlap.sigmoid
+            to_probability = reference.overlap.softmax if job.labels is not None else reference.overlap.sigmoid
             p = np.where(counted, x if job.holds == 1 else to_probability(x), 0.0)
             losses, grads = loss(p, kept, **params)
     return losses, np.where(counted, grads, 0.0), sums, -1, 0
@@ -378,9 +377,9 @@ def overlap_gradient(job: OverlapJob, name: str, params: dict[str, Any], factors
         scaled = np.where(factors[:, np.newaxis] == 0, 0.0, grads * factors[:, np.newaxis])
         if job.holds == 0 and not job.hinge:
             if job.labels is not None:
-                scaled = overlap.through_softmax(overlap.softmax(x), scaled)
+                scaled = reference.overlap.through_softmax(reference.overlap.softmax(x), scaled)
             else:
-                scaled = overlap.through_sigmoid(x, scaled)
+                scaled = reference.overlap.through_sigmoid(x, scaled)
         scaled = np.where(counted, scaled, 0.0)
     assert job.grad is not None
     rows = np.moveaxis(job.grad, job.axis, -1)
@@ -407,7 +406,7 @@ def run_actions(job: ActionJob, labels_only: bool) -> tuple[float, float, int]:
     discount, delta = (float(job.real.type(x)) for x in (job.discount, job.delta))
     weight = each(job.weight, 1.0)
     with np.errstate(all="ignore"):
-        values, grads = reinforcement.action_values(
+        values, grads = reference.reinforcement.action_values(
             q, actions, each(job.reward, 0.0), following, each(job.done, 0.0), judge, discount, delta
         )
         unreduced = np.where(counted, (values * weight).reshape(shape), 0.0)
@@ -433,9 +432,9 @@ def scan(job: ScanJob) -> None:
         following = np.concatenate([each(job.value)[1:], job.next_value[np.newaxis].astype(np.float64)])
     ends = each(job.done), each(job.cut)
     if job.horizon:
-        found = reinforcement.returns(reward, following, *ends, job.discount, job.horizon)
+        found = reference.reinforcement.returns(reward, following, *ends, job.discount, job.horizon)
     else:
-        found = reinforcement.advantages(reward, each(job.value), following, *ends, job.discount, job.trace)
+        found = reference.reinforcement.advantages(reward, each(job.value), following, *ends, job.discount, job.trace)
         assert job.advantage is not None
         _store(np.moveaxis(job.advantage, job.axis, 0), found)
         found = found + each(job.value)

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _config
+from . import _config, reference
 from ._arrays import Array, as_array, as_optional, at, check_output, where, working_dtype
 from ._call import boolean
-from .reference import wasserstein as definition
 
 CHUNK = 1 << 16  # steps of the cumulated masses
 
@@ -57,7 +56,7 @@ def distance(
     real = working_dtype((input, x), (target, y))
     grads = _outputs(grad_out, x, y, real) if return_grad else None
     pair = x.astype(real), y.astype(real)
-    engine = definition.distance if _config.get_backend() == "reference" else flow
+    engine = reference.wasserstein.distance if _config.get_backend() == "reference" else flow
     value, found = engine(*pair, *mass, bool(return_grad))
     if grads is None:
         return np.float64(value)

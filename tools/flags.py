@@ -10,7 +10,7 @@ import sys
 # Vectorised float64 exp needs comparisons that do not trap; fused multiply-add is written out where it is meant.
 COMMON = (
     "-std=gnu11 -fno-fast-math -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden -fPIC "
-    "-fno-lto -pthread -g0 -Wall -Wextra"
+    "-fno-lto -pthread -g0 -Wall -Wextra -Werror=implicit-function-declaration"
 ).split()
 # Both of these would have kernels call functions of libc; they call nothing but memcpy and the like.
 KERNEL = ["-U_FORTIFY_SOURCE", "-fno-stack-protector"]
