@@ -39,7 +39,8 @@ FL_INLINE struct mask_term mask_term(const struct mask_tile *m, ptrdiff_t i, enu
     if (kind == LOGITS) return (struct mask_term){p, t, 1, slope, 0, 0};
     const int keep = t != m->ignored;
     const real kept_p = r_where(keep, p, 0), kept_t = r_where(keep, t, 0);
-    const real truth = r_where(m->hard & (kept_t != 0) & (kept_t != 1), 2, kept_t), q = kind == SOME_LOGITS ? 0 : kept_p;
+    const real truth = r_where(m->hard & (kept_t != 0) & (kept_t != 1), 2, kept_t);
+    const real q = kind == SOME_LOGITS ? 0 : kept_p;
     return (struct mask_term){
         .p = kept_p,
         .t = kept_t,

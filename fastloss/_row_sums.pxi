@@ -2,6 +2,10 @@
 # Part of _native.pyx: losses that are a function of a sum over each row. Sums of some rows, then their gradients, while
 # they are in cache.
 
+cdef extern from "fastloss.h":
+    enum:
+        FL_ROW_PIECE
+
 cdef extern from "math.h" nogil:
     double log(double)
     double sqrt(double)
@@ -80,13 +84,13 @@ cdef class RowSums:
         for k in range(len(params)):
             each.param[k] = params[k]
         self.job.row = row
-        self.job.pieces = max(1, blocks(row, FL_BLOCK))
+        self.job.pieces = max(1, blocks(row, FL_ROW_PIECE))
         self.job.rows = max(1, FL_BLOCK // row) if row > 0 else FL_BLOCK
         return 0
 
     cdef int run_pass(self, fl_unit_fn fn, fl_fold *fold) except -1:
         cdef Py_ssize_t units = blocks(self.job.count, self.job.rows) * self.job.pieces
-        cdef Py_ssize_t size = min(self.job.row, FL_BLOCK) * self.job.rows
+        cdef Py_ssize_t size = min(self.job.row, FL_ROW_PIECE) * self.job.rows
         run(fn, &self.job, units, max(size, 1), fold, NULL, self.table)
         return 0
 
