@@ -161,7 +161,8 @@ cdef class RowSums:
 def run_row_sums(int index, int real_size, tuple params, int outer, double parameter, tuple shape, tuple operands,
                  Py_ssize_t row, Py_ssize_t count, counted, incoming, double factor, value, grads):
     """One job over checked operands, `count` rows of `row` elements. counted (bool), incoming (float64) and value:
-    contiguous, one per row, or None; grads: contiguous arrays of the operands' shape, or None. Returns (sum of losses, first offender or -1, its operand)."""
+    contiguous, one per row, or None; grads: contiguous arrays of the operands' shape, or None. Returns (sum of losses,
+    first offender or -1, its operand)."""
     cdef RowSums rows = RowSums.__new__(RowSums)
     cdef fl_fold fold
     cdef Py_ssize_t dims[FL_MAX_DIMS]
