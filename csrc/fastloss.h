@@ -234,8 +234,9 @@ typedef struct {
     void *grad;  /* positions x 4 reals, or NULL */
 } fl_box_job;
 
-/* Sums of an elementwise loss over rows of `row` elements, and gradients that have a factor per row. A unit is `rows` rows,
- * or one of `pieces` parts of FL_BLOCK elements of a row that is longer. */
+/* Sums of an elementwise loss over rows of `row` elements, and gradients that have a factor per row. A unit is `rows`
+ * rows, or one of `pieces` parts of FL_ROW_PIECE elements of a row that is longer. */
+enum { FL_ROW_PIECE = 4 * FL_BLOCK };
 typedef struct {
     fl_elementwise_job each; /* operands, parameters, gradients; its scale and want are set per row */
     ptrdiff_t row, rows, pieces;

@@ -39,7 +39,8 @@ FL_INLINE struct mask_term mask_term(const struct mask_tile *m, ptrdiff_t i, enu
     if (kind == LOGITS) return (struct mask_term){p, t, 1, slope, 0, 0};
     const int keep = t != m->ignored;
     const real kept_p = r_where(keep, p, 0), kept_t = r_where(keep, t, 0);
-    const real truth = r_where(m->hard & (kept_t != 0) & (kept_t != 1), 2, kept_t), q = kind == SOME_LOGITS ? 0 : kept_p;
+    const real truth = r_where(m->hard & (kept_t != 0) & (kept_t != 1), 2, kept_t);
+    const real q = kind == SOME_LOGITS ? 0 : kept_p;
     return (struct mask_term){
         .p = kept_p,
         .t = kept_t,
@@ -89,8 +90,8 @@ static void add_some_probabilities(struct mask_lanes *lanes, const struct mask_t
 }
 
 /* g = dL/dx */
-FL_INLINE void mask_slopes(real *restrict g, const struct mask_tile *tile, real by_shared, real by_predicted, ptrdiff_t n,
-                           enum mask_kind kind) {
+FL_INLINE void mask_slopes(real *restrict g, const struct mask_tile *tile, real by_shared, real by_predicted,
+                           ptrdiff_t n, enum mask_kind kind) {
     const struct mask_tile local = *tile;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
@@ -101,15 +102,16 @@ FL_INLINE void mask_slopes(real *restrict g, const struct mask_tile *tile, real 
     }
 }
 
-static void slopes_of_logits(real *restrict g, const struct mask_tile *tile, real by_shared, real by_predicted, ptrdiff_t n) {
+static void slopes_of_logits(real *restrict g, const struct mask_tile *tile, real by_shared, real by_predicted,
+                             ptrdiff_t n) {
     mask_slopes(g, tile, by_shared, by_predicted, n, LOGITS);
 }
 static void slopes_of_some_logits(real *restrict g, const struct mask_tile *tile, real by_shared, real by_predicted,
                                   ptrdiff_t n) {
     mask_slopes(g, tile, by_shared, by_predicted, n, SOME_LOGITS);
 }
-static void slopes_of_some_probabilities(real *restrict g, const struct mask_tile *tile, real by_shared, real by_predicted,
-                                         ptrdiff_t n) {
+static void slopes_of_some_probabilities(real *restrict g, const struct mask_tile *tile, real by_shared,
+                                         real by_predicted, ptrdiff_t n) {
     mask_slopes(g, tile, by_shared, by_predicted, n, SOME_PROBABILITIES);
 }
 
@@ -154,8 +156,8 @@ static struct mask_tile rest_of_tile(struct mask_tile m, ptrdiff_t n, real *x, r
     return m;
 }
 
-static void find_outside(const fl_overlap_job *job, const struct mask_tile *m, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n,
-                         fl_partial *out) {
+static void find_outside(const fl_overlap_job *job, const struct mask_tile *m, ptrdiff_t c, ptrdiff_t start,
+                         ptrdiff_t n, fl_partial *out) {
     for (ptrdiff_t r = 0; r < n; r++) {
         const struct mask_term a = mask_term(m, r, SOME_LOGITS), b = mask_term(m, r, mask_kind(job));
         const int no_truth = a.least < 0 || a.largest > 1;
@@ -163,8 +165,8 @@ static void find_outside(const fl_overlap_job *job, const struct mask_tile *m, p
     }
 }
 
-static void mask_sums(const fl_overlap_job *job, struct overlap_unit u, ptrdiff_t c, struct mask_scratch *s, double *sums,
-                      fl_partial *out) {
+static void mask_sums(const fl_overlap_job *job, struct overlap_unit u, ptrdiff_t c, struct mask_scratch *s,
+                      double *sums, fl_partial *out) {
     static void (*const add[])(struct mask_lanes *, const struct mask_tile *, ptrdiff_t) = {
         add_logits, add_some_logits, add_some_probabilities};
     const enum mask_kind kind = mask_kind(job);

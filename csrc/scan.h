@@ -130,7 +130,8 @@ static void advantage_block(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n
     }
 }
 
-static struct step return_step(const fl_scan_job *job, ptrdiff_t t, ptrdiff_t start, ptrdiff_t n, struct return_scratch *s) {
+static struct step return_step(const fl_scan_job *job, ptrdiff_t t, ptrdiff_t start, ptrdiff_t n,
+                               struct return_scratch *s) {
     const ptrdiff_t k = t % KEPT_STEPS;
     if (s->number[k] == t) return s->step[k];
     s->number[k] = t;
@@ -143,8 +144,8 @@ static struct step return_step(const fl_scan_job *job, ptrdiff_t t, ptrdiff_t st
     return s->step[k];
 }
 
-/* Returns of n columns and the steps first... < last. Each is summed from its own end: a difference of two sums would lose
- * digits, and cannot cross an episode's end. */
+/* Returns of n columns and the steps first... < last. Each is summed from its own end: a difference of two sums would
+ * lose digits, and cannot cross an episode's end. */
 static void return_columns(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n, ptrdiff_t first, ptrdiff_t last,
                            struct return_scratch *s) {
     const ptrdiff_t lanes = whole_lanes(n);
@@ -157,13 +158,15 @@ static void return_columns(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n,
             for (ptrdiff_t i = 0; i < lanes; i++) s->sum[i] = (double)v[i];
         }
         for (ptrdiff_t k = again - 1; k >= t; k--)
-            (job->cut.data ? scan_return_cut : scan_return)(s->sum, return_step(job, k, start, n, s), lanes, job->discount);
+            (job->cut.data ? scan_return_cut : scan_return)(s->sum, return_step(job, k, start, n, s), lanes,
+                                                            job->discount);
         round_sums(s->sum, s->target, lanes);
         store_step(&job->target, job->target_stride, t, start, n, s->target);
     }
 }
 
-static void return_block(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n, ptrdiff_t first, struct return_scratch *s) {
+static void return_block(const fl_scan_job *job, ptrdiff_t start, ptrdiff_t n, ptrdiff_t first,
+                         struct return_scratch *s) {
     const ptrdiff_t last = job->steps - first < job->span ? job->steps : first + job->span;
     for (ptrdiff_t i = 0; i < RETURN_COLUMNS; i++) s->zero[i] = 0;
     for (ptrdiff_t at = 0; at < n; at += RETURN_COLUMNS)

@@ -15,9 +15,9 @@ def _connect_overlap(general_overlap, exact_sum):
 
 
 # ---- formulas --------------------------------------------------------------------------------------------------------
-# A few numbers per group and class, in float64: I is the sum of p t (`shared`), P that of p, T that of t. P - I, what is
-# predicted and not true, and T - I, what is true and not predicted, are at least 0; rounding may say otherwise. Where all
-# is 0, nothing is missing: the loss is 0, and so are its derivatives.
+# A few numbers per group and class, in float64: I is the sum of p t (`shared`), P that of p, T that of t. P - I, what
+# is predicted and not true, and T - I, what is true and not predicted, are at least 0; rounding may say otherwise. Where
+# all is 0, nothing is missing: the loss is 0, and so are its derivatives.
 
 cdef enum:  # as in `_call_overlap`
     TVERSKY = 0
@@ -49,7 +49,8 @@ cdef inline double rest_of(double whole, double shared) noexcept nogil:
 
 
 cdef overlap_slopes tversky(const overlap_formula *f, const double *sums) noexcept nogil:
-    """(1 - (I + smooth) / (I + alpha (P - I) + beta (T - I) + smooth))^gamma, without a derivative at 0 unless gamma is 1."""
+    """(1 - (I + smooth) / (I + alpha (P - I) + beta (T - I) + smooth))^gamma, without a derivative at 0 unless gamma
+    is 1."""
     cdef double shared = sums[0], slope
     cdef double wrong = f.alpha * rest_of(sums[1], shared) + f.beta * rest_of(sums[2], shared)
     cdef double kept = shared + f.smooth, whole = kept + wrong, share = over(kept, whole)
@@ -116,7 +117,8 @@ cdef void losses_of_sums(const overlap_formula *f, const double *sums, Py_ssize_
 
 
 def overlap_formula_of(tuple formula, cnp.ndarray sums):
-    """Of contiguous float64 sums (groups, classes, 4): losses (groups, classes or 1), derivatives (groups, classes, 2)."""
+    """Of contiguous float64 sums (groups, classes, 4): losses (groups, classes or 1), and derivatives (groups, classes,
+    2)."""
     cdef overlap_formula f
     cdef Py_ssize_t groups = cnp.PyArray_DIMS(sums)[0], classes = cnp.PyArray_DIMS(sums)[1]
     read_formula(&f, formula)

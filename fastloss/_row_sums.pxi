@@ -2,6 +2,10 @@
 # Part of _native.pyx: losses that are a function of a sum over each row. Sums of some rows, then their gradients, while
 # they are in cache.
 
+cdef extern from "fastloss.h":
+    enum:
+        FL_ROW_PIECE
+
 cdef extern from "math.h" nogil:
     double log(double)
     double sqrt(double)
@@ -50,7 +54,7 @@ cdef row_outcome of_row_sum(int outer, double p, double s) noexcept nogil:
 
 
 cdef class RowSums:
-    """One checked job over rows: what `run_rows_of` reads and writes."""
+    """One checked job over rows."""
     cdef fl_row_sum_job job
     cdef const fl_kernels *table
     cdef Py_ssize_t all_rows
@@ -80,13 +84,13 @@ cdef class RowSums:
         for k in range(len(params)):
             each.param[k] = params[k]
         self.job.row = row
-        self.job.pieces = max(1, blocks(row, FL_BLOCK))
+        self.job.pieces = max(1, blocks(row, FL_ROW_PIECE))
         self.job.rows = max(1, FL_BLOCK // row) if row > 0 else FL_BLOCK
         return 0
 
     cdef int run_pass(self, fl_unit_fn fn, fl_fold *fold) except -1:
         cdef Py_ssize_t units = blocks(self.job.count, self.job.rows) * self.job.pieces
-        cdef Py_ssize_t size = min(self.job.row, FL_BLOCK) * self.job.rows
+        cdef Py_ssize_t size = min(self.job.row, FL_ROW_PIECE) * self.job.rows
         run(fn, &self.job, units, max(size, 1), fold, NULL, self.table)
         return 0
 
@@ -156,8 +160,9 @@ cdef class RowSums:
 
 def run_row_sums(int index, int real_size, tuple params, int outer, double parameter, tuple shape, tuple operands,
                  Py_ssize_t row, Py_ssize_t count, counted, incoming, double factor, value, grads):
-    """One job over checked operands, `count` rows of `row` elements. counted (bool), incoming (float64) and value: contiguous, one per row, or None; grads:
-    contiguous arrays of the operands' shape, or None. Returns (sum of losses, first offender or -1, its operand)."""
+    """One job over checked operands, `count` rows of `row` elements. counted (bool), incoming (float64) and value:
+    contiguous, one per row, or None; grads: contiguous arrays of the operands' shape, or None. Returns (sum of losses,
+    first offender or -1, its operand)."""
     cdef RowSums rows = RowSums.__new__(RowSums)
     cdef fl_fold fold
     cdef Py_ssize_t dims[FL_MAX_DIMS]

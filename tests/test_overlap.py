@@ -221,6 +221,24 @@ def test_bits_do_not_depend_on_threads_or_layout(name, mode, rng):
                 assert bits(loss_of(name)(other, np.asfortranarray(t), **call)) == expected
 
 
+@each_name
+@each_mode
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 64), (3, 2, 1023), (1, 1, 9000), (2, 3)])
+def test_the_straight_path_has_the_bits_of_the_long_one(name, mode, shape, rng):
+    """A mask that leaves nothing out, and a plain grad_output, take the long one."""
+    for dtype, kind in itertools.product((np.float32, np.float64), (bool, np.uint8, np.int64, None)):
+        x, t = drawn(rng, shape, mode, dtype=dtype)
+        if mode != "multiclass":
+            t = t.astype(dtype if kind is None else kind)
+        for per_image, from_logits, reduction in itertools.product((False, True), (False, True), ("mean", "sum")):
+            p = x if from_logits else (1 / (1 + np.exp(-x))).astype(dtype)
+            options = {"mode": mode, "per_image": per_image, "from_logits": from_logits, "reduction": reduction}
+            found = loss_of(name)(p, t, return_grad=True, **options)
+            assert bits(loss_of(name)(p, t, return_grad=True, mask=True, **options)) == bits(found)
+            assert bits(loss_of(name)(p, t, return_grad=True, grad_output=np.ones(()), **options)) == bits(found)
+            assert bits(loss_of(name)(p, t, **options)) == bits(found[0])
+
+
 def test_grad_output_and_outputs(rng):
     x, t = drawn(rng, (4, 3, 50), "multiclass")
     given = rng.normal(size=(4, 3))

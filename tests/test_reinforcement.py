@@ -86,6 +86,20 @@ def test_scans_agree_with_their_definitions(dtype, shape, axis):
             both(fl.n_step_returns, r, v, next_value, done, n=n, dtype=dtype, **options)
 
 
+@each_dtype
+@pytest.mark.parametrize("n", [1, 5, 8, 9, 16, 17, 40, 699, 700, 5000])
+def test_returns_of_any_horizon_over_spans_of_steps(dtype, n):
+    """Steps are cut into spans for threads, and columns into blocks; a step is kept for 8 or 16 returns."""
+    t = trajectories((700, 131), dtype)
+    r, v, following = t["rewards"], t["values"], t["following"]
+    found = both(fl.n_step_returns, r, v, following[-1], t["done"], n=n, dtype=dtype)
+    cut = both(fl.n_step_returns, r, v, following, None, n=n, truncated=t["truncated"], dtype=dtype)
+    for threads in (1, 2, 7):
+        with fl.num_threads(threads):
+            assert bits(fl.n_step_returns(r, v, following[-1], t["done"], n=n)) == bits(found)
+    assert bits(fl.n_step_returns(r, v, following, None, n=n, truncated=t["truncated"])) == bits(cut)
+
+
 def test_a_scan_is_the_usual_loop(rng):
     """The loop of CleanRL and Stable-Baselines3, whose flags say that an episode starts with a step."""
     steps, envs = 50, 7

@@ -226,3 +226,21 @@ def test_bits_of_renyi_do_not_depend_on_threads_or_layout():
     assert (
         bits(fl.renyi_divergence(np.asfortranarray(p), np.repeat(q, 2, axis=1)[:, ::2], return_grad=True)) == expected
     )
+
+
+@each_dtype
+@pytest.mark.parametrize("classes", [1, 3, 16, 100, 256, 511, 513, 1000, 1025, 16384, 40001])
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_rows_of_any_length(classes, alpha, dtype):
+    """Short rows share a tile, long ones are cut into pieces; a mask between them changes no bit of the others."""
+    p, q = rows((7, classes), dtype=dtype)
+    value, grads = both(fl.renyi_divergence, p, q, alpha=alpha, return_grad=True, dtype=dtype)
+    each, general = fl.renyi_divergence(p, q, alpha=alpha, reduction="none", return_grad=True, grad_output=1 / 7)
+    assert_close(value, each.astype(np.float64).mean(), dtype)
+    for g, other in zip(grads, general, strict=True):
+        assert_close(g, other, dtype)
+    mask = np.array([True, False, True, True, False, False, True])
+    p[4], q[1] = -1.0, np.nan
+    kept, kept_grads = fl.renyi_divergence(p, q, alpha=alpha, reduction="none", mask=mask, return_grad=True)
+    assert bits(kept[mask]) == bits(each[mask]) and not kept[~mask].any()
+    assert all(not g[~mask].any() and np.isfinite(g).all() for g in kept_grads)
