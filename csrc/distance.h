@@ -7,42 +7,73 @@
 
 #include "softmax.h"
 
-enum { MAX_VECTORS = 3, DISTANCE_ROWS = 64 }; /* rows per block at most */
+enum { MAX_VECTORS = 3, MAX_PAIRS = 3, DISTANCE_ROWS = 64 }; /* rows per block at most */
 
-/* A block's scratch, and which piece of which row stands in it. */
+/* Two vectors of each row of a block, what they measure, and what their gradient needs. */
+struct pair {
+    int x, y;                    /* which of the row's vectors */
+    double value[DISTANCE_ROWS]; /* the distance, or the cosine */
+    /* cosine: of each vector, times a power of two (1 unless squares would overflow or vanish) its norm, and that no
+     * less than eps */
+    double up_x[DISTANCE_ROWS], up_y[DISTANCE_ROWS], norm_x[DISTANCE_ROWS], norm_y[DISTANCE_ROWS];
+    double least_x[DISTANCE_ROWS], least_y[DISTANCE_ROWS];
+};
+
+/* A block's scratch: its rows, and which piece of which of them stands in it. */
 struct distance_scratch {
     real in[MAX_VECTORS][FL_TILE], out[MAX_VECTORS][FL_TILE];
     real rest[MAX_VECTORS][FL_LANES], rest_out[MAX_VECTORS][FL_LANES];
     real target[DISTANCE_ROWS], mask[DISTANCE_ROWS], grad_output[DISTANCE_ROWS], value[DISTANCE_ROWS];
-    const char *run[MAX_VECTORS];   /* first feature of each vector of the row at hand */
-    const real *whole[MAX_VECTORS]; /* `lanes` features of the piece at hand */
-    ptrdiff_t first, lanes, left;   /* it begins at this feature (-1: none is loaded), and has `left` in rest */
+    double loss[DISTANCE_ROWS], slope[MAX_PAIRS][DISTANCE_ROWS]; /* slope: of the loss, by each pair's measure */
+    double counts[DISTANCE_ROWS], label[DISTANCE_ROWS];          /* mask and target in float64 */
+    struct pair pair[MAX_PAIRS];
+    int pairs;
+    const char *run[MAX_VECTORS][DISTANCE_ROWS]; /* first feature of each vector of each row */
+    int in_place[MAX_VECTORS];      /* whether the features may be read where they stand */
+    ptrdiff_t row;                  /* the row at hand */
+    const real *whole[MAX_VECTORS]; /* `lanes` features of its piece at hand */
+    ptrdiff_t first, lanes, left;   /* which begins at this feature (-1: none is loaded), and has `left` in rest */
 };
 _Static_assert(sizeof(struct distance_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of vectors");
 
-/* Two vectors of a row, what they measure, and what their gradient needs. */
-struct pair {
-    int x, y;          /* which of the row's vectors */
-    double value;      /* the distance, or the cosine */
-    /* cosine: of each vector, times a power of two (1 unless squares would overflow or vanish) its norm, and that no
-     * less than eps */
-    real up_x, up_y;
-    double norm_x, norm_y, least_x, least_y;
-};
+/* Addresses of n rows; whether all are aligned for reals. */
+static int find_rows(const fl_operand *op, ptrdiff_t start, ptrdiff_t n, const char **to) {
+    ptrdiff_t index[FL_MAX_DIMS];
+    uintptr_t bits = 0;
+    fl_unravel(op, start, index);
+    while (n > 0) {
+        const char *run;
+        const ptrdiff_t length = fl_next_run(op, index, n, &run), stride = op->strides[op->ndim - 1];
+        for (ptrdiff_t r = 0; r < length; r++) {
+            to[r] = run + r * stride;
+            bits |= (uintptr_t)to[r];
+        }
+        to += length;
+        n -= length;
+    }
+    return bits % sizeof(real) == 0;
+}
 
-static const char *row_of(const fl_operand *op, ptrdiff_t row) {
-    return op->ndim == 1 ? op->data + row * op->strides[0] : position(op, row);
+static void find_vectors(const fl_distance_job *job, ptrdiff_t start, ptrdiff_t n, struct distance_scratch *s) {
+    for (int k = 0; k < job->vectors; k++) {
+        const int aligned = find_rows(&job->in[k], start, n, s->run[k]);
+        s->in_place[k] = aligned && job->feature_stride[k] == sizeof(real) && is_native(&job->in[k]);
+    }
+}
+
+static void begin_row(struct distance_scratch *s, ptrdiff_t r) {
+    s->row = r;
+    s->first = -1;
 }
 
 /* n elements of a vector, as fl_load_run gives them; the common case without the call. */
-FL_INLINE const real *load_features(const fl_distance_job *job, int k, const char *run, ptrdiff_t n, real *scratch) {
-    const fl_operand *op = &job->in[k];
-    if (job->feature_stride[k] == sizeof(real) && is_native(op) && (uintptr_t)run % sizeof(real) == 0) {
-        if (n % FL_LANES == 0) return (const real *)run;
-        memcpy(scratch, run, (size_t)n * sizeof(real));
-        return scratch;
-    }
-    return fl_load_run(&kernels, op, run, job->feature_stride[k], n, scratch);
+FL_INLINE const real *load_features(const fl_distance_job *job, int k, ptrdiff_t c, ptrdiff_t n,
+                                    const struct distance_scratch *s, real *scratch) {
+    const char *run = s->run[k][s->row] + c * job->feature_stride[k];
+    if (!s->in_place[k]) return fl_load_run(&kernels, &job->in[k], run, job->feature_stride[k], n, scratch);
+    if (n % FL_LANES == 0) return (const real *)run;
+    memcpy(scratch, run, (size_t)n * sizeof(real));
+    return scratch;
 }
 
 /* Features c, c + 1, ... of the row's vectors, at most a tile. What stands there already stays. */
@@ -53,10 +84,9 @@ static void load_piece(const fl_distance_job *job, ptrdiff_t c, struct distance_
     s->lanes = n & -(ptrdiff_t)FL_LANES;
     s->left = n - s->lanes;
     for (int k = 0; k < job->vectors; k++) {
-        const char *run = s->run[k] + c * job->feature_stride[k];
-        if (s->lanes) s->whole[k] = load_features(job, k, run, s->lanes, s->in[k]);
+        if (s->lanes) s->whole[k] = load_features(job, k, c, s->lanes, s, s->in[k]);
         if (s->left) {
-            const real *rest = load_features(job, k, run + s->lanes * job->feature_stride[k], s->left, s->rest[k]);
+            const real *rest = load_features(job, k, c + s->lanes, s->left, s, s->rest[k]);
             if (rest != s->rest[k]) memcpy(s->rest[k], rest, FL_LANES * sizeof(real));
             tile_clear_padding(s->rest[k], s->left);
         }
@@ -82,46 +112,45 @@ static void rest_difference(const fl_distance_job *job, const struct pair *p, st
     tile_clear_padding(d, s->left);
 }
 
-/* Sum of squares of differences onto the lanes, four at a time: floats whose squares overflow or vanish are found by
- * their sum. */
-static void tile_squares(double *restrict lane, const real *restrict x, const real *restrict y, ptrdiff_t n, real eps) {
-    const ptrdiff_t grouped = n - n % FL_GROUP;
-    for (ptrdiff_t i = 0; i < grouped; i += FL_GROUP)
-        for (int l = 0; l < FL_LANES; l++) {
-            const ptrdiff_t k = i + l;
-            const real a = apart(x[k], y[k], eps), b = apart(x[k + FL_LANES], y[k + FL_LANES], eps);
-            const real c = apart(x[k + 2 * FL_LANES], y[k + 2 * FL_LANES], eps);
-            const real d = apart(x[k + 3 * FL_LANES], y[k + 3 * FL_LANES], eps);
-            lane[l] += (double)(r_fma(a, a, b * b) + r_fma(c, c, d * d));
-        }
-    for (ptrdiff_t i = grouped; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) {
-            const real a = apart(x[i + l], y[i + l], eps);
-            lane[l] += (double)(a * a);
-        }
+enum { SQUARES_GROUP = 8 * FL_LANES };
+
+FL_INLINE real one_square(real x, real y, real eps) {
+    const real d = apart(x, y, eps);
+    return d * d;
 }
 
-/* The same of a triplet, of anchor and positive, and of anchor and negative, in one pass; the bits are those of two. */
-static void tile_two_squares(double *restrict near, double *restrict far, const real *restrict a, const real *restrict p,
-                             const real *restrict q, ptrdiff_t n, real eps) {
-    const ptrdiff_t grouped = n - n % FL_GROUP;
-    for (ptrdiff_t i = 0; i < grouped; i += FL_GROUP)
+FL_INLINE real add_square(real x, real y, real eps, real sum) {
+    const real d = apart(x, y, eps);
+    return r_fma(d, d, sum);
+}
+
+/* Sums of squares of the differences of x and each of y[0 ... count - 1] onto count times as many lanes. Eight of them
+ * are added as reals: at most five roundings meet a term, and those that overflow or vanish are found by their sum. In
+ * parts of whole groups the bits are those of the whole. */
+FL_INLINE void add_squares(double *restrict lane, const real *x, const real *const *y, int count, ptrdiff_t n,
+                           real eps) {
+    ptrdiff_t i = 0;
+    for (; i + SQUARES_GROUP <= n; i += SQUARES_GROUP)
         for (int l = 0; l < FL_LANES; l++) {
-            const ptrdiff_t k = i + l;
-            const real a0 = a[k], a1 = a[k + FL_LANES], a2 = a[k + 2 * FL_LANES], a3 = a[k + 3 * FL_LANES];
-            const real p0 = apart(a0, p[k], eps), p1 = apart(a1, p[k + FL_LANES], eps);
-            const real p2 = apart(a2, p[k + 2 * FL_LANES], eps), p3 = apart(a3, p[k + 3 * FL_LANES], eps);
-            const real q0 = apart(a0, q[k], eps), q1 = apart(a1, q[k + FL_LANES], eps);
-            const real q2 = apart(a2, q[k + 2 * FL_LANES], eps), q3 = apart(a3, q[k + 3 * FL_LANES], eps);
-            near[l] += (double)(r_fma(p0, p0, p1 * p1) + r_fma(p2, p2, p3 * p3));
-            far[l] += (double)(r_fma(q0, q0, q1 * q1) + r_fma(q2, q2, q3 * q3));
+            real low[2], high[2];
+            for (int k = 0; k < count; k++) {
+                low[k] = one_square(x[i + l], y[k][i + l], eps);
+                high[k] = one_square(x[i + l + FL_GROUP], y[k][i + l + FL_GROUP], eps);
+            }
+            for (int f = FL_LANES; f < FL_GROUP; f += FL_LANES)
+                for (int k = 0; k < count; k++) {
+                    low[k] = add_square(x[i + l + f], y[k][i + l + f], eps, low[k]);
+                    high[k] = add_square(x[i + l + f + FL_GROUP], y[k][i + l + f + FL_GROUP], eps, high[k]);
+                }
+            for (int k = 0; k < count; k++) lane[k * FL_LANES + l] += (double)(low[k] + high[k]);
         }
-    for (ptrdiff_t i = grouped; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) {
-            const real d = apart(a[i + l], p[i + l], eps), e = apart(a[i + l], q[i + l], eps);
-            near[l] += (double)(d * d);
-            far[l] += (double)(e * e);
-        }
+    for (; i < n; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++)
+            for (int k = 0; k < count; k++) lane[k * FL_LANES + l] += (double)one_square(x[i + l], y[k][i + l], eps);
+}
+
+static void tile_squares(double *restrict lane, const real *x, const real *y, ptrdiff_t n, real eps) {
+    add_squares(lane, x, &y, 1, n, eps);
 }
 
 /* The same of differences times a power of two, in float64. */
@@ -234,17 +263,6 @@ static double euclidean(const fl_distance_job *job, const struct pair *p, struct
     return norm_of_sum(job, p, s, sum_of_squares(job, p, s, 0));
 }
 
-/* Both distances of a triplet whose rows are one piece of whole lanes, the common case: one pass, one fold. */
-static int two_euclidean(const fl_distance_job *job, struct pair *near, struct pair *far, struct distance_scratch *s) {
-    double lane[2][FL_LANES] = {{0}};
-    if (job->features > FL_TILE || job->features % FL_LANES || job->features == 0) return 0;
-    load_piece(job, 0, s);
-    tile_two_squares(lane[0], lane[1], s->whole[0], s->whole[1], s->whole[2], s->lanes, (real)job->eps);
-    near->value = norm_of_sum(job, near, s, fold_lanes(lane[0]));
-    far->value = norm_of_sum(job, far, s, fold_lanes(lane[1]));
-    return 1;
-}
-
 static double manhattan(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s) {
     double lane[FL_LANES] = {0};
     real d[FL_LANES];
@@ -285,18 +303,33 @@ static double minkowski(const fl_distance_job *job, const struct pair *p, struct
 
 /* ---- cosine ------------------------------------------------------------------------------------------------------ */
 
-/* Sums of x y, x x and y y onto three times as many lanes; products of floats are exact in float64, so that vectors of
- * nearly one direction keep their angle. */
-static void tile_products(double *restrict lane, const real *restrict x, const real *restrict y, ptrdiff_t n, real up_x,
-                          real up_y) {
-    double *restrict xy = lane, *restrict xx = lane + FL_LANES, *restrict yy = lane + 2 * FL_LANES;
+/* Sums by lane of x y, x x and y y. */
+struct products {
+    double xy[FL_LANES], xx[FL_LANES], yy[FL_LANES];
+};
+
+/* Products of floats are exact in float64, so that vectors of nearly one direction keep their angle. Half the lanes at a
+ * time, for GCC then keeps the sums in registers. */
+FL_INLINE void add_products(struct products *restrict sum, const real *restrict x, const real *restrict y, ptrdiff_t n,
+                            double up_x, double up_y) {
+    enum { HALF = FL_LANES / 2 };
     for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) {
-            const double a = (double)(x[i + l] * up_x), b = (double)(y[i + l] * up_y);
-            xy[l] += a * b;
-            xx[l] += a * a;
-            yy[l] += b * b;
-        }
+        for (int half = 0; half < FL_LANES; half += HALF)
+            for (int l = half; l < half + HALF; l++) {
+                const double a = (double)x[i + l] * up_x, b = (double)y[i + l] * up_y;
+                sum->xy[l] = fma_double(a, b, sum->xy[l]);
+                sum->xx[l] = fma_double(a, a, sum->xx[l]);
+                sum->yy[l] = fma_double(b, b, sum->yy[l]);
+            }
+}
+
+static void tile_products(struct products *restrict sum, const real *restrict x, const real *restrict y, ptrdiff_t n) {
+    add_products(sum, x, y, n, 1, 1);
+}
+
+static void tile_scaled_products(struct products *restrict sum, const real *restrict x, const real *restrict y,
+                                 ptrdiff_t n, double up_x, double up_y) {
+    add_products(sum, x, y, n, up_x, up_y);
 }
 
 /* Largest magnitude of one vector. */
@@ -304,53 +337,74 @@ static double largest_feature(const fl_distance_job *job, int k, struct distance
     ireal lane[FL_LANES] = {0};
     for (ptrdiff_t c = 0; c < job->features; c += FL_TILE) {
         load_piece(job, c, s);
-        for (ptrdiff_t i = 0; i < s->lanes; i += FL_LANES) tile_largest(lane, s->whole[k] + i, no_features, whole_lanes(s->left), 0);
-        if (s->left) tile_largest(lane, s->rest[k], no_features, whole_lanes(s->left), 0);
+        for (ptrdiff_t i = 0; i < s->lanes; i += FL_LANES) tile_largest(lane, s->whole[k] + i, no_features, FL_LANES, 0);
+        if (s->left) tile_largest(lane, s->rest[k], no_features, FL_LANES, 0);
     }
     for (int l = 1; l < FL_LANES; l++) lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
     return (double)r_from_bits(lane[0]);
 }
 
-/* Products of float64 may overflow or vanish: then each vector is taken times a power of two. */
-static void products_of(const fl_distance_job *job, struct pair *p, struct distance_scratch *s, double *sums) {
-    double lane[3 * FL_LANES] = {0};
+/* scaled: each vector times its power of two. */
+static void products_of(const fl_distance_job *job, struct pair *p, struct distance_scratch *s, int scaled,
+                        double *sums) {
+    struct products sum = {{0}, {0}, {0}};
+    const double up_x = p->up_x[s->row], up_y = p->up_y[s->row];
     for (ptrdiff_t c = 0; c < job->features; c += FL_TILE) {
         load_piece(job, c, s);
-        if (s->lanes) tile_products(lane, s->whole[p->x], s->whole[p->y], s->lanes, p->up_x, p->up_y);
-        if (s->left) tile_products(lane, s->rest[p->x], s->rest[p->y], whole_lanes(s->left), p->up_x, p->up_y);
+        const real *x = s->whole[p->x], *y = s->whole[p->y], *rest_x = s->rest[p->x], *rest_y = s->rest[p->y];
+        if (s->lanes && scaled) tile_scaled_products(&sum, x, y, s->lanes, up_x, up_y);
+        if (s->lanes && !scaled) tile_products(&sum, x, y, s->lanes);
+        if (s->left && scaled) tile_scaled_products(&sum, rest_x, rest_y, whole_lanes(s->left), up_x, up_y);
+        if (s->left && !scaled) tile_products(&sum, rest_x, rest_y, whole_lanes(s->left));
     }
-    for (int k = 0; k < 3; k++) sums[k] = fold_lanes(lane + k * FL_LANES);
+    sums[0] = fold_lanes(sum.xy);
+    sums[1] = fold_lanes(sum.xx);
+    sums[2] = fold_lanes(sum.yy);
 }
 
 /* The power of two by which a vector is taken, so that its largest feature is near 1. */
-static real scale_of_vector(const fl_distance_job *job, int k, struct distance_scratch *s) {
+static double scale_of_vector(const fl_distance_job *job, int k, struct distance_scratch *s) {
     const double largest = largest_feature(job, k, s);
-    return largest > 0 && largest < (double)R_INFINITY ? scale_down(largest) : 1;
+    return largest > 0 && largest < (double)R_INFINITY ? (double)scale_down(largest) : 1;
 }
 
 FL_INLINE double at_least(double x, double bound) { return x < bound ? bound : x; }
 
-/* x y / (max(|x|, eps) max(|y|, eps)); added: what is added to the squared norms instead (PyTorch's
- * cosine_embedding_loss). Norms are those of the scaled vectors. */
-static double cosine(const fl_distance_job *job, struct pair *p, struct distance_scratch *s, double added) {
-    double sums[3];
-    p->up_x = p->up_y = 1;
-    products_of(job, p, s, sums);
+/* Products of float64 may overflow or vanish. */
+FL_INLINE int holds_products(double xx, double yy) {
     const double least = 0x1p-900, most = 0x1p900;
-    if (sizeof(real) == sizeof(double) && !(sums[1] > least && sums[1] < most && sums[2] > least && sums[2] < most)) {
-        p->up_x = scale_of_vector(job, p->x, s);
-        p->up_y = scale_of_vector(job, p->y, s);
-        products_of(job, p, s, sums);
+    return sizeof(real) < sizeof(double) || ((xx > least) & (xx < most) & (yy > least) & (yy < most));
+}
+
+/* x y / (max(|x|, eps) max(|y|, eps)) of row r, of the sums of the scaled vectors' products; added: what is added to
+ * the squared norms instead (PyTorch's cosine_embedding_loss). A vector of zeros has 0, whatever eps. */
+FL_INLINE void cosine_of_sums(struct pair *p, ptrdiff_t r, double xy, double xx, double yy, double eps, double added) {
+    const double x = p->up_x[r], y = p->up_y[r];
+    const double norm_x = __builtin_sqrt(xx + added * x * x), norm_y = __builtin_sqrt(yy + added * y * y);
+    const double least_x = at_least(norm_x, eps * x), least_y = at_least(norm_y, eps * y);
+    const double c = xy / least_x / least_y, bounded = c > 1 ? 1 : c < -1 ? -1 : c;
+    p->norm_x[r] = norm_x;
+    p->norm_y[r] = norm_y;
+    p->least_x[r] = least_x;
+    p->least_y[r] = least_y;
+    p->value[r] = xy == 0 ? 0 : bounded;
+}
+
+FL_INLINE double added_to_squares(const fl_distance_job *job) { return job->metric == FL_SHIFTED_COSINE ? 1e-12 : 0; }
+FL_INLINE double least_norm(const fl_distance_job *job) { return job->metric == FL_SHIFTED_COSINE ? 0 : job->eps; }
+
+static double cosine(const fl_distance_job *job, struct pair *p, struct distance_scratch *s) {
+    double sums[3];
+    const ptrdiff_t r = s->row;
+    p->up_x[r] = p->up_y[r] = 1;
+    products_of(job, p, s, 0, sums);
+    if (!holds_products(sums[1], sums[2])) {
+        p->up_x[r] = scale_of_vector(job, p->x, s);
+        p->up_y[r] = scale_of_vector(job, p->y, s);
+        products_of(job, p, s, 1, sums);
     }
-    const double x = (double)p->up_x, y = (double)p->up_y;
-    p->norm_x = __builtin_sqrt(sums[1] + added * x * x);
-    p->norm_y = __builtin_sqrt(sums[2] + added * y * y);
-    const double eps = added == 0 ? job->eps : 0;
-    p->least_x = at_least(p->norm_x, eps * x);
-    p->least_y = at_least(p->norm_y, eps * y);
-    if (sums[0] == 0) return 0; /* a vector of zeros, whatever eps */
-    const double c = sums[0] / p->least_x / p->least_y;
-    return c > 1 ? 1 : c < -1 ? -1 : c;
+    cosine_of_sums(p, r, sums[0], sums[1], sums[2], least_norm(job), added_to_squares(job));
+    return p->value[r];
 }
 
 /* ---- one pair ---------------------------------------------------------------------------------------------------- */
@@ -365,9 +419,8 @@ static double measure(const fl_distance_job *job, struct pair *p, struct distanc
     case FL_MANHATTAN: return manhattan(job, p, s);
     case FL_CHEBYSHEV: return largest_of(job, p, s);
     case FL_MINKOWSKI: return minkowski(job, p, s);
-    case FL_COSINE_DISTANCE: return 1 - cosine(job, p, s, 0);
-    case FL_SHIFTED_COSINE: return cosine(job, p, s, 1e-12);
-    default: return cosine(job, p, s, 0);
+    case FL_COSINE_DISTANCE: return 1 - cosine(job, p, s);
+    default: return cosine(job, p, s);
     }
 }
 

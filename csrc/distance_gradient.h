@@ -11,7 +11,7 @@ struct slope {
     real factor, up;  /* up: power of two by which differences are taken before the factor */
     real largest;     /* Chebyshev */
     double inverse;   /* Minkowski: 1 / norm */
-    double cross, own_x, own_y; /* cosine: cross y - own_x x */
+    double cross, own_x, own_y, up_x, up_y; /* cosine: cross y - own_x x, of the scaled vectors */
 };
 
 /* ---- tiles: gx += t, gy -= t ------------------------------------------------------------------------------------- */
@@ -71,14 +71,14 @@ static void tile_pull_power(real *restrict gx, real *restrict gy, const real *re
 }
 
 static void tile_turn(real *restrict gx, real *restrict gy, const real *restrict x, const real *restrict y, ptrdiff_t n,
-                      real up_x, real up_y, struct slope s) {
-    const double cross = s.cross, own_x = s.own_x, own_y = s.own_y;
+                      const struct slope *s) {
+    const double cross = s->cross, own_x = s->own_x, own_y = s->own_y, up_x = s->up_x, up_y = s->up_y;
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
-        const double a = (double)(x[i] * up_x), b = (double)(y[i] * up_y);
-        gx[i] += (real)(cross * b - own_x * a) * up_x;
-        gy[i] += (real)(cross * a - own_y * b) * up_y;
+        const double a = (double)x[i] * up_x, b = (double)y[i] * up_y;
+        gx[i] += (real)((cross * b - own_x * a) * up_x);
+        gy[i] += (real)((cross * a - own_y * b) * up_y);
     }
 }
 
@@ -97,7 +97,7 @@ static void tile_count_largest(double *restrict lane, const real *restrict x, co
 static double count_of_largest(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s) {
     double lane[FL_LANES] = {0};
     real d[FL_LANES];
-    const real largest = (real)p->value;
+    const real largest = (real)p->value[s->row];
     for (ptrdiff_t c = 0; c < job->features; c += FL_TILE) {
         load_piece(job, c, s);
         if (s->lanes) tile_count_largest(lane, s->whole[p->x], s->whole[p->y], s->lanes, (real)job->eps, largest);
@@ -120,7 +120,8 @@ static real over_norm(double factor, double norm, real *up) {
 
 static struct slope slope_of(const fl_distance_job *job, const struct pair *p, double factor, struct distance_scratch *s) {
     struct slope slope = {.factor = (real)factor, .up = 1};
-    const double value = p->value;
+    const ptrdiff_t r = s->row;
+    const double value = p->value[r];
     switch (job->metric) {
     case FL_EUCLIDEAN: slope.factor = over_norm(factor, value, &slope.up); break;
     case FL_SQUARED: slope.factor = (real)(2 * factor); break;
@@ -136,9 +137,11 @@ static struct slope slope_of(const fl_distance_job *job, const struct pair *p, d
     default: { /* the norm's own derivative passes below eps too, as in PyTorch; that of a vector of zeros is 0 */
         const double c = job->metric == FL_COSINE_DISTANCE ? 1 - value : value;
         const double sign = job->metric == FL_COSINE_DISTANCE ? -factor : factor;
-        slope.cross = sign / p->least_x / p->least_y;
-        slope.own_x = p->norm_x == 0 ? 0 : sign * c / p->least_x / p->norm_x;
-        slope.own_y = p->norm_y == 0 ? 0 : sign * c / p->least_y / p->norm_y;
+        slope.cross = sign / p->least_x[r] / p->least_y[r];
+        slope.own_x = p->norm_x[r] == 0 ? 0 : sign * c / p->least_x[r] / p->norm_x[r];
+        slope.own_y = p->norm_y[r] == 0 ? 0 : sign * c / p->least_y[r] / p->norm_y[r];
+        slope.up_x = p->up_x[r];
+        slope.up_y = p->up_y[r];
     }
     }
     return slope;
@@ -149,15 +152,15 @@ struct gradient_piece {
     real *whole[MAX_VECTORS], *rest[MAX_VECTORS];
 };
 
-static void pull_tile(const fl_distance_job *job, const struct pair *p, const struct slope *s, real *gx, real *gy,
-                      const real *x, const real *y, ptrdiff_t n, real eps) {
+static void pull_tile(const fl_distance_job *job, const struct slope *s, real *gx, real *gy, const real *x,
+                      const real *y, ptrdiff_t n, real eps) {
     switch (job->metric) {
     case FL_EUCLIDEAN:
     case FL_SQUARED: tile_pull_scaled(gx, gy, x, y, n, eps, s->up, s->factor); break;
     case FL_MANHATTAN: tile_pull_sign(gx, gy, x, y, n, eps, s->factor); break;
     case FL_CHEBYSHEV: tile_pull_largest(gx, gy, x, y, n, eps, s->factor, s->largest); break;
     case FL_MINKOWSKI: tile_pull_power(gx, gy, x, y, n, eps, s->factor, s->inverse, (real)(job->p - 1)); break;
-    default: tile_turn(gx, gy, x, y, n, p->up_x, p->up_y, *s);
+    default: tile_turn(gx, gy, x, y, n, s);
     }
 }
 
@@ -165,15 +168,17 @@ static void pull_tile(const fl_distance_job *job, const struct pair *p, const st
 static void pull(const fl_distance_job *job, const struct pair *p, const struct slope *slope, struct distance_scratch *s,
                  const struct gradient_piece *g) {
     if (s->lanes)
-        pull_tile(job, p, slope, g->whole[p->x], g->whole[p->y], s->whole[p->x], s->whole[p->y], s->lanes,
+        pull_tile(job, slope, g->whole[p->x], g->whole[p->y], s->whole[p->x], s->whole[p->y], s->lanes,
                   (real)job->eps);
     if (s->left)
-        pull_tile(job, p, slope, g->rest[p->x], g->rest[p->y], s->rest[p->x], s->rest[p->y], whole_lanes(s->left), (real)job->eps);
+        pull_tile(job, slope, g->rest[p->x], g->rest[p->y], s->rest[p->x], s->rest[p->y], whole_lanes(s->left), (real)job->eps);
 }
 
 /* Where vector k's gradient of row `row`, feature c... belongs. */
 static char *place_of_gradient(const fl_distance_job *job, int k, ptrdiff_t row, ptrdiff_t c) {
-    return (char *)row_of(&job->grad[k], row) + c * job->grad_stride[k];
+    const fl_operand *op = &job->grad[k];
+    const char *first = op->ndim == 1 ? op->data + row * op->strides[0] : position(op, row);
+    return (char *)first + c * job->grad_stride[k];
 }
 
 /* Where the gradients of the piece at hand are gathered: the whole lanes where they belong, if that is contiguous. */

@@ -71,6 +71,15 @@ FL_INLINE real r_fma(real a, real b, real c) {
 #endif
 }
 
+/* The same of doubles, in either build; exact products, as those of floats, make it a * b + c everywhere. */
+FL_INLINE double fma_double(double a, double b, double c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* What rounding took from product = a * b: exact unless it underflows; not finite where the product is not (or, without
  * fused multiply-add, where it is near overflow). */
 FL_INLINE real r_product_error(real a, real b, real product) {

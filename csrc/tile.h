@@ -24,13 +24,19 @@
 
 FL_INLINE ptrdiff_t whole_lanes(ptrdiff_t n) { return (n + FL_LANES - 1) & -(ptrdiff_t)FL_LANES; }
 
-/* Constant bounds: a loop over the halves would stay a loop, 10 ns slower. */
-FL_INLINE double fold_lanes(double *lane) {
+/* By halves, as vectors: the compilers take loops over 8, 4 and 2 apart into single additions. */
+FL_INLINE double fold_lanes(const double *lane) {
+    typedef double two __attribute__((vector_size(16)));
+    typedef double four __attribute__((vector_size(32)));
+    typedef double eight __attribute__((vector_size(64)));
     _Static_assert(FL_LANES == 16, "four halvings");
-    for (int l = 0; l < 8; l++) lane[l] += lane[l + 8];
-    for (int l = 0; l < 4; l++) lane[l] += lane[l + 4];
-    for (int l = 0; l < 2; l++) lane[l] += lane[l + 2];
-    return lane[0] + lane[1];
+    eight a, b;
+    memcpy(&a, lane, sizeof a);
+    memcpy(&b, lane + 8, sizeof b);
+    a += b;
+    const four c = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+    const two d = __builtin_shufflevector(c, c, 0, 1) + __builtin_shufflevector(c, c, 2, 3);
+    return d[0] + d[1];
 }
 
 /* The same of a maximum. */

@@ -189,22 +189,26 @@ class AnchorSums(NamedTuple):
     slopes: Array
 
 
-def anchor_sums(d: Array, same: Array, margin: float) -> AnchorSums:
-    """All hinges max(0, margin + d[p] - d[n]) over positives p and negatives n in O(N log N): for a positive those of
-    the nearest negatives count, whose distances' sums are known once they are sorted. A hinge of 0 passes the gradient.
-    """
-    near, others = d[same], np.flatnonzero(~same)
-    order = others[np.argsort(d[others], kind="stable")]
-    far = d[order]
-    threshold = margin + near
-    reached = np.searchsorted(far, threshold, side="right")
-    sums = np.concatenate([[0.0], np.cumsum(far)])
-    slopes = np.zeros(d.size)
-    slopes[same] = reached
-    # A negative counts for all positives whose threshold it does not exceed.
-    slopes[order] = np.searchsorted(np.sort(threshold), far, side="left") - near.size
-    active = int(np.searchsorted(far, threshold, side="left").sum())
-    return AnchorSums(float((reached * threshold - sums[reached]).sum()), near.size * far.size, active, slopes)
+def anchor_sums(d: Array, same: Array, anchor: int, margin: float) -> AnchorSums:
+    """All hinges max(0, margin + d[p] - d[n]) over positives p and negatives n: the thresholds margin + d[p] are
+    sorted, and a negative counts for those that it does not exceed, O(N log P). A hinge of 0 passes the gradient; nan
+    makes all of them nan."""
+    positives = np.flatnonzero(same)
+    positives = positives[positives != anchor]
+    valid = positives.size * (d.size - positives.size - 1)
+    if np.isnan(d).any():
+        return AnchorSums(math.nan, valid, valid, np.full(d.size, math.nan))
+    order = positives[np.argsort(d[positives], kind="stable")]
+    threshold, few = margin + d[order], order.size
+    far = np.where(same, math.nan, d)  # nan comes behind all thresholds
+    exceeded = np.searchsorted(threshold, far, side="left")
+    reached = np.cumsum(np.bincount(exceeded, minlength=few + 1)[:few])
+    sums = np.cumsum(np.bincount(exceeded, far, few + 1)[:few])
+    at_zero = np.flatnonzero(far == threshold[np.minimum(exceeded, few - 1)])
+    zeros = np.searchsorted(threshold, far[at_zero], side="right") - exceeded[at_zero]
+    slopes = (exceeded - few).astype(np.float64)
+    slopes[order] = reached
+    return AnchorSums(float((reached * threshold - sums).sum()), valid, int(reached.sum()) - int(zeros.sum()), slopes)
 
 
 def add_gradient(gradient: Array, x: Array, rows: slice, slopes: Array, d: Array, square: Array, metric: str) -> None:
@@ -250,7 +254,7 @@ def all_triplets(
             same = batch.labels == batch.labels[anchor]
             if not counted[anchor] or same.all() or np.count_nonzero(same) < 2:
                 continue
-            own = _sums_of(d[r], same, anchor, margin)
+            own = anchor_sums(d[r], same, anchor, margin)
             totals[anchor], slopes[r] = own.total, own.slopes * upstream[anchor]
             valid, active = valid + own.valid, active + own.active
         if gradient is not None:
@@ -282,17 +286,3 @@ def batch_all(
             np.copyto(call.grads[0], scale * found.gradient, casting="same_kind")
         total = float(found.totals.sum())
     return result(reduced(total, reduction, denominator, call.value), call.grads)
-
-
-def _sums_of(d: Array, same: Array, anchor: int, margin: float) -> AnchorSums:
-    """Of an anchor, which is no positive of its own; nan makes all of them nan."""
-    positives = same.copy()
-    positives[anchor] = False
-    if np.isnan(d).any():
-        pairs = int(np.count_nonzero(positives) * np.count_nonzero(~same))
-        return AnchorSums(math.nan, pairs, pairs, np.full(d.size, math.nan))
-    kept = np.delete(np.arange(d.size), anchor)
-    sums = anchor_sums(d[kept], positives[kept], margin)
-    slopes = np.zeros(d.size)
-    slopes[kept] = sums.slopes
-    return sums._replace(slopes=slopes)

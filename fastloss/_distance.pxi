@@ -104,14 +104,14 @@ cdef bint alike_vectors(tuple operands) noexcept:
 
 
 cdef bint one_per_row(object target, cnp.ndarray vectors) noexcept:
-    """None, or a contiguous array of integers or of the vectors' dtype in their leading shape."""
+    """None, or a contiguous array of numbers or bools in the vectors' leading shape."""
     cdef int axis
     if target is None:
         return True
     if type(target) is not cnp.ndarray:
         return False
     cdef cnp.ndarray t = <cnp.ndarray>target
-    if not (is_plain_labels(t) or (is_plain(t) and cnp.PyArray_TYPE(t) == cnp.PyArray_TYPE(vectors))):
+    if not (is_plain_labels(t) or is_plain(t) or (cnp.PyArray_TYPE(t) == cnp.NPY_BOOL and cnp.PyArray_ISCARRAY_RO(t))):
         return False
     if cnp.PyArray_NDIM(t) != cnp.PyArray_NDIM(vectors) - 1:
         return False
@@ -174,8 +174,7 @@ cdef object fast_vectors(loss, measure, tuple operands, target, double margin, b
         job.feature_stride[k] = cnp.PyArray_ITEMSIZE(x)
     if target is not None:
         direct(&job.target, <cnp.ndarray>target)
-        if is_plain_labels(target):
-            job.target.dtype = FL_INT64 if cnp.PyArray_TYPE(<cnp.ndarray>target) == cnp.NPY_INT64 else FL_INT32
+        job.target.dtype = dtype_code(<cnp.ndarray>target)
     if kind == NONE:
         value = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x) - 1, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)

@@ -292,10 +292,10 @@ def batch_all_triplet_loss(
 
     Notes
     -----
-    The time grows with N^2 (D + log N), not with the number of triplets: an anchor's negatives are sorted, and their
-    sums looked up. Distances are measured directly, in blocks of anchors; memory does not grow with N^2. Where the
-    gradient is a matrix product, pairs so near that it would lose their difference are added one by one. A hinge of
-    exactly 0 passes the gradient. Dtypes as in `pairwise_distance`.
+    The time grows with N^2 (D + log N), not with the number of triplets: an anchor's positives are sorted, and each
+    negative is looked up among them. Distances are measured directly, in blocks of anchors; memory does not grow with
+    N^2. Where the gradient is a matrix product, pairs so near that it would lose their difference are added one by one.
+    A hinge of exactly 0 passes the gradient. Dtypes as in `pairwise_distance`.
 
     Source: Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017.
 

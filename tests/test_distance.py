@@ -332,10 +332,11 @@ def test_cosine_of_zeros_and_within_bounds(backend, dtype, rng):
 @each_backend
 @each_dtype
 @pytest.mark.parametrize("exponent", [-1, 1])
-def test_huge_and_tiny_vectors(backend, dtype, exponent, rng):
+@pytest.mark.parametrize("features", [70, 128])
+def test_huge_and_tiny_vectors(backend, dtype, exponent, features, rng):
     """Squares would overflow or vanish: norms are homogeneous, cosines do not change."""
     unit = dtype(2.0) ** (exponent * (100 if dtype is np.float32 else 800))
-    x, y = rng.normal(size=(2, 5, 70)).astype(dtype)
+    x, y = rng.normal(size=(2, 5, features)).astype(dtype)
     with fl.backend(backend):
         for p in (2.0, 3.0, 1.5):
             value, grads = fl.pairwise_distance(x, y, p=p, eps=0.0, return_grad=True)

@@ -21,6 +21,7 @@ GROUPS = (
     "boxes",
     "masks",
     "networks",
+    "vectors",
 )
 
 ELEMENTWISE = ("l1", "mse", "huber", "bce_with_logits", "gaussian_nll")
@@ -33,8 +34,9 @@ ONE_EXP = ("cross_entropy", "logsumexp", "token_log_probs", "poisson_nll", "gamm
 BOXES = ("giou", "ciou", "box_iou")
 MASKS = ("dice", "tversky", "focal_tversky", "generalized_dice", "lovasz_softmax")  # of class indices
 ONE_MASK = ("dice_binary", "jaccard_multilabel", "lovasz_hinge")
-ONE_OPERAND = ("cross_entropy", "multi_margin", "multilabel_margin")
-THREE_OPERANDS = ("gaussian_nll", "margin_ranking")
+ONE_OPERAND = ("cross_entropy", "multi_margin", "multilabel_margin", "batch_hard")
+THREE_OPERANDS = ("gaussian_nll", "margin_ranking", "triplet")
+VECTOR_GRADIENTS = {"triplet": 3, "cosine_embedding": 2, "batch_hard": 1, "info_nce": 2}
 SIZE_GROUPS = {"100": "small", "10k": "in-cache", "1M": "in-cache", "16M": "beyond-cache"}
 SIZES = {"1": 1, "100": 100, "10k": 10_000, "1M": 1_000_000, "16M": 16_000_000}
 
@@ -81,6 +83,11 @@ class Cell:
         return self.group == "networks"
 
     @property
+    def is_vectors(self) -> bool:
+        """Whether it is one of the losses on vectors, whose operands peers_vectors.py draws."""
+        return self.group == "vectors"
+
+    @property
     def streams(self) -> int:
         """Floating-point operands of the size of `input` that a call reads."""
         if self.group == "masks":
@@ -89,7 +96,7 @@ class Cell:
 
     @property
     def gradients(self) -> int:
-        return 2 if self.loss in THREE_OPERANDS else 1
+        return VECTOR_GRADIENTS[self.loss] if self.is_vectors else 2 if self.loss in THREE_OPERANDS else 1
 
     def operands(self) -> dict[str, Any]:
         """Seeded operands, floating-point ones in the cell's dtype."""
@@ -183,6 +190,14 @@ NETWORK_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 NETWORKS = [_rows(shape, "networks", loss=loss) for loss, shapes in NETWORK_SHAPES.items() for shape in shapes]
 
+# In cache, many short vectors, and long ones; a batch that is mined, and one that is ranked.
+VECTOR_SHAPES = ((1024, 128), (65536, 128), (16384, 768))
+VECTORS = [
+    *(_rows(shape, "vectors", loss=loss) for loss in ("triplet", "cosine_embedding") for shape in VECTOR_SHAPES),
+    _rows((4096, 128), "vectors", loss="batch_hard"),
+    _rows((1024, 128), "vectors", loss="info_nce"),
+]
+
 CELLS = [
     *_elementwise("1", "small"),
     *_elementwise("100", "small"),
@@ -206,6 +221,7 @@ CELLS = [
     *DTYPES,
     *VISION,
     *NETWORKS,
+    *VECTORS,
 ]
 
 
@@ -266,6 +282,13 @@ FLOORS = [
     *(Floor(group, mode, 5.0) for group in ("boxes", "masks") for mode in ("forward", "gradient")),
     *(Floor(cell.name, "forward", NO_LOSS) for cell in VISION),
     *(Floor(cell.name, "gradient", NO_LOSS) for cell in VISION if cell.loss != "box_iou"),
+    Floor("triplet 1024x128", "forward", 5.0),
+    Floor("triplet 1024x128", "gradient", 8.0),
+    *(Floor(f"triplet {shape}", "forward", 6.0) for shape in ("65536x128", "16384x768")),
+    *(Floor(f"triplet {shape}", "gradient", 5.0) for shape in ("65536x128", "16384x768")),
+    Floor("triplet 65536x128", "forward", share_of_read=0.8),
+    *(Floor(f"cosine_embedding {'x'.join(map(str, shape))}", "forward", 5.0) for shape in VECTOR_SHAPES),
+    Floor("batch_hard 4096x128", "forward", 3.0),
     *(Floor(cell.name, mode, 4.0) for cell in CTC for mode in ("forward", "gradient")),
     *(Floor(cell.name, mode, 6.0, peer="jax") for cell in CTC for mode in ("forward", "gradient")),
 ]

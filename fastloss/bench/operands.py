@@ -163,6 +163,10 @@ def of_cell(cell: Any) -> Operands:
         from . import peers_networks
 
         return peers_networks.draw(cell)
+    if cell.is_vectors:
+        from . import peers_vectors
+
+        return peers_vectors.draw(cell)
     if cell.loss == "multilabel_margin":
         return label_lists(cell)
     return seeded(DRAWS[cell.loss], cell.shape, cell.dtype)

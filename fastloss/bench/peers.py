@@ -23,6 +23,7 @@ from . import (
     peers_scipy,
     peers_tokens,
     peers_torch,
+    peers_vectors,
     peers_vision,
 )
 from .cells import Cell
@@ -86,6 +87,8 @@ class Fastloss:
             return peers_vision.fastloss_calls(self.module, cell, operands)
         if cell.is_network:
             return peers_networks.fastloss_calls(self.module, cell, operands)
+        if cell.is_vectors:
+            return peers_vectors.fastloss_calls(self.module, cell, operands)
         function = getattr(self.module, FUNCTIONS[cell.loss])
         args = _positional(cell, operands)
         kind = "float32" if cell.dtype == "float16" else cell.dtype  # what is computed in
@@ -124,6 +127,8 @@ class Torch:
             return peers_vision.torch_calls(self.torch, cell, operands)
         if cell.is_network:
             return peers_networks.torch_calls(self.torch, cell, operands)
+        if cell.is_vectors:
+            return peers_vectors.torch_calls(self.torch, cell, operands)
         function = peers_torch.of_cell(self.torch, cell.loss, FUNCTIONS[cell.loss])
         plain = {k: self.torch.from_numpy(v) for k, v in operands.items()}
         if cell.dtype == "float16":
@@ -161,6 +166,8 @@ class Jax:
             return peers_tokens.jax_calls(jax, cell, operands)
         if cell.is_vision or cell.is_network:
             return {}
+        if cell.is_vectors:
+            return peers_vectors.jax_calls(jax, cell, operands)
         args = [jax.numpy.asarray(x) for x in _positional(cell, operands)]
         if cell.loss == "multilabel_margin":
             args[1] = args[1][:, : cell.labels]
@@ -230,6 +237,8 @@ class Numpy:
         self.version = np.__version__
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
+        if cell.is_vectors:
+            return peers_vectors.numpy_calls(cell, operands)
         if cell.is_ctc or cell.is_tokens or cell.is_vision or cell.is_network:
             return {}
         args = _positional(cell, operands)

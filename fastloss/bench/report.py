@@ -29,6 +29,7 @@ TITLES = {
     "boxes": "boxes",
     "masks": "overlap of masks",
     "networks": "losses around networks",
+    "vectors": "losses on vectors",
 }
 BUSY = "**The machine was busy**"  # how the note begins that belongs beside every table
 README_PEERS = ("torch", "jax", "numpy")  # the others stand in docs/performance.md
