@@ -6,12 +6,14 @@
 #define FL_ELEMENTWISE_H
 
 #include "elementwise_ops.h"
+#include "stream.h"
 #include "tile.h"
 
 /* One tile of a map: n reals per array, whole lanes, nothing overlaps. */
 struct map {
     const real *in[FL_MAX_OPERANDS];
     real *value, *grad[FL_MAX_PREDICTIONS], *hess;
+    real *beyond[FL_MAX_PREDICTIONS]; /* where sums stream their gradients to, as they stand in grad, or NULL */
     real param[FL_MAX_PARAMS], scale;
 };
 
@@ -58,13 +60,15 @@ FL_INLINE void sum_groups(const struct map *m, ptrdiff_t n, double *lane, op_fn 
     memcpy(sum, lane, sizeof sum);
     for (ptrdiff_t i = 0; i < n; i += FL_GROUP) {
         FL_INDEPENDENT
-        for (ptrdiff_t l = i; l < i + FL_LANES; l++) {
-            const real first = value_at(&local, l, op, n_in, n_grad);
-            const real second = value_at(&local, l + FL_LANES, op, n_in, n_grad);
-            const real third = value_at(&local, l + 2 * FL_LANES, op, n_in, n_grad);
-            const real fourth = value_at(&local, l + 3 * FL_LANES, op, n_in, n_grad);
-            sum[l - i] += (double)((first + second) + (third + fourth));
+        for (int l = 0; l < FL_LANES; l++) {
+            const real first = value_at(&local, i + l, op, n_in, n_grad);
+            const real second = value_at(&local, i + l + FL_LANES, op, n_in, n_grad);
+            const real third = value_at(&local, i + l + 2 * FL_LANES, op, n_in, n_grad);
+            const real fourth = value_at(&local, i + l + 3 * FL_LANES, op, n_in, n_grad);
+            sum[l] += (double)((first + second) + (third + fourth));
         }
+        for (int k = 0; k < n_grad; k++)
+            if (local.beyond[k]) stream_behind(local.beyond[k], local.grad[k], i);
     }
     memcpy(lane, sum, sizeof sum);
 }
@@ -230,11 +234,14 @@ static struct map map_behind(const struct map *m, ptrdiff_t at) {
 static void add_values(const struct row *row, const struct map *m, ptrdiff_t n, int grad, double *lane) {
     const ptrdiff_t grouped = n - n % FL_GROUP, rest = n - grouped;
     if (grouped) row->sum[grad](m, grouped, lane);
-    if (rest == 0) return;
-    const struct map behind = map_behind(m, grouped);
-    row->map[grad](&behind, whole_lanes(rest));
-    tile_clear_padding(behind.value, rest);
-    add_to_lanes(lane, behind.value, whole_lanes(rest));
+    if (rest) {
+        const struct map behind = map_behind(m, grouped);
+        row->map[grad](&behind, whole_lanes(rest));
+        tile_clear_padding(behind.value, rest);
+        add_to_lanes(lane, behind.value, whole_lanes(rest));
+    }
+    for (int k = 0; k < FL_MAX_PREDICTIONS; k++)
+        if (m->beyond[k]) stream_rest(m->beyond[k], m->grad[k], n);
 }
 
 /* n elements, at most a tile; or a block in_one_piece. Their values go to lane[], each by itself if `wide`. */
@@ -257,11 +264,15 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
         if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
     }
 
+    const int summed = row->sum[0] && !(value || weight || mask || job->want & FL_HESS || wide);
+    const int stream = summed && job->stream && !job->grad_output.data && last_scale == 1;
     m.value = destination(value, n, t->value);
     m.hess = destination(hess, n, t->hess);
-    for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
-        m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
-    if (value || weight || mask || job->want & FL_HESS || wide || !row->sum[0]) {
+    for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++) {
+        m.grad[k] = stream ? t->grad[k] : destination(gradient_at(job, k, start), n, t->grad[k]);
+        m.beyond[k] = stream ? gradient_at(job, k, start) : NULL;
+    }
+    if (!summed) {
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
@@ -275,7 +286,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     }
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
-    if (job->want & FL_GRAD)
+    if (job->want & FL_GRAD && !stream)
         for (int k = 0; k < info->n_predictions; k++) {
             finish_gradient(m.grad[k], lanes, weight, mask, grad_output, last_scale);
             deliver(gradient_at(job, k, start), n, m.grad[k]);
@@ -289,8 +300,8 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
 /* Whether n elements need no scratch: nothing is converted, padded or multiplied, and no value is kept. */
 static int in_one_piece(const fl_elementwise_job *job, ptrdiff_t n) {
     const fl_loss_info *info = &elementwise_losses[job->loss];
-    if (!rows[job->loss].sum[0] || n % FL_LANES || job->want & FL_HESS || job->value || job->value_stage || job->weight.data || job->mask.data ||
-        job->grad_output.data)
+    if (!rows[job->loss].sum[0] || n % FL_LANES || job->stream || job->want & FL_HESS || job->value || job->value_stage ||
+        job->weight.data || job->mask.data || job->grad_output.data)
         return 0;
     for (int k = 0; k < info->n_operands; k++)
         if (!fl_is_native(&kernels, &job->in[k])) return 0;
