@@ -6,12 +6,14 @@
 #define FL_ELEMENTWISE_H
 
 #include "elementwise_ops.h"
+#include "stream.h"
 #include "tile.h"
 
 /* One tile of a map: n reals per array, whole lanes, nothing overlaps. */
 struct map {
     const real *in[FL_MAX_OPERANDS];
     real *value, *grad[FL_MAX_PREDICTIONS], *hess;
+    real *beyond[FL_MAX_PREDICTIONS]; /* where sums stream their gradients to, as they stand in grad, or NULL */
     real param[FL_MAX_PARAMS], scale;
 };
 
@@ -57,6 +59,8 @@ FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn o
             if (n_grad > 0) grad0[i + l] = t.grad[0] * local.scale;
             if (n_grad > 1) grad1[i + l] = t.grad[1] * local.scale;
         }
+        if (n_grad > 0 && local.beyond[0]) stream_behind(local.beyond[0], grad0, i);
+        if (n_grad > 1 && local.beyond[1]) stream_behind(local.beyond[1], grad1, i);
     }
     memcpy(lane, sum, sizeof sum);
 }
@@ -234,12 +238,17 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
         if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
     }
 
+    const int summed = sums_directly(job, n);
+    const int stream = summed && job->stream && job->want & FL_GRAD && !job->grad_output.data && last_scale == 1;
     m.value = destination(value, n, t->value);
     m.hess = destination(hess, n, t->hess);
-    for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++)
-        m.grad[k] = destination(gradient_at(job, k, start), n, t->grad[k]);
-    if (sums_directly(job, n)) {
+    for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++) {
+        m.grad[k] = stream ? t->grad[k] : destination(gradient_at(job, k, start), n, t->grad[k]);
+        m.beyond[k] = stream ? gradient_at(job, k, start) : NULL;
+    }
+    if (summed) {
         row->sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
+        for (int k = 0; stream && k < info->n_predictions; k++) stream_rest(m.beyond[k], m.grad[k], n);
     } else {
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
         if (weight) tile_multiply(m.value, weight, lanes);
@@ -252,7 +261,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     }
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
-    if (job->want & FL_GRAD)
+    if (job->want & FL_GRAD && !stream)
         for (int k = 0; k < info->n_predictions; k++) {
             finish_gradient(m.grad[k], lanes, weight, mask, grad_output, last_scale);
             deliver(gradient_at(job, k, start), n, m.grad[k]);
@@ -265,7 +274,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
 
 /* Whether n elements need no scratch: nothing is converted, padded or multiplied, and no value is kept. */
 static int in_one_piece(const fl_elementwise_job *job, ptrdiff_t n) {
-    if (!sums_directly(job, n) || job->grad_output.data) return 0;
+    if (!sums_directly(job, n) || job->stream || job->grad_output.data) return 0;
     for (int k = 0; k < elementwise_losses[job->loss].n_operands; k++)
         if (!fl_is_native(&kernels, &job->in[k])) return 0;
     return 1;

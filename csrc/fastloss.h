@@ -71,6 +71,7 @@ typedef struct {
     fl_operand grad_acc[FL_MAX_PREDICTIONS], value_acc;
     void *stage[FL_MAX_PREDICTIONS], *value_stage;
     ptrdiff_t stage_first; /* block that stands first on the stages */
+    int stream;            /* outputs pass the caches by: they would not stay there */
 } fl_elementwise_job;
 
 /* One call of a row loss. A position is one row of classes; `positions` = outer * inner of them, in logical order. All
@@ -378,5 +379,6 @@ int fl_is_forked_child(void);
 int fl_affinity_cpus(void);
 double fl_cgroup_cpus(const char *root); /* quota / period of the tightest group, or 0 if there is none */
 int fl_usable_cpus(void);                /* both, at least 1; read once */
+ptrdiff_t fl_core_cache(void);           /* bytes of a core's own last cache, level 2; a guess where nobody says */
 
 #endif

@@ -67,6 +67,9 @@ static __attribute__((noinline)) void run_units(work *w, int thread) {
             }
         }
     }
+#if defined(__SSE2__)
+    __builtin_ia32_sfence(); /* what stream.h has stored is seen before what follows */
+#endif
 }
 
 /* Fork: only the calling thread lives on in the child, and the OpenMP library would wait there for the others for ever.

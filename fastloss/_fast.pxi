@@ -177,6 +177,7 @@ cdef double total_of(const fl_kernels *table, object a, object mask) except? -1:
         direct(&job.mask, <cnp.ndarray>mask)
     job.scale = 1.0
     job.value = job.value_stage = job.hess = NULL
+    job.stream = 0
     run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
     return fl_fold_sum(&fold)
 
@@ -192,6 +193,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
     cdef int k, index = spec.index, predictions = table.losses[index].n_predictions
     cdef Py_ssize_t last = cnp.PyArray_DIMS(x)[cnp.PyArray_NDIM(x) - 1]
     cdef object value = None, others = ()
+    cdef bint fresh = grad is None
     if grad is not None and predictions != 1:
         return None
     job.loss = index
@@ -233,6 +235,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
     if denominator == 0:
         return None
     job.scale = factor / denominator
+    job.stream = passes_caches(&job, table, fresh)
     run(table.elementwise, &job, blocks(job.size, FL_BLOCK), FL_BLOCK, &fold, NULL, table)
     if fold.total.bad >= 0:
         return None

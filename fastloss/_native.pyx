@@ -78,6 +78,7 @@ cdef extern from "fastloss.h" nogil:
         void **stage
         void *value_stage
         Py_ssize_t stage_first
+        int stream
     ctypedef struct fl_row_job:
         int want
         Py_ssize_t positions
@@ -285,6 +286,7 @@ cdef extern from "fastloss.h" nogil:
     int fl_affinity_cpus()
     double fl_cgroup_cpus(const char *)
     int fl_usable_cpus()
+    Py_ssize_t fl_core_cache()
 
 
 # ---- configuration ---------------------------------------------------------------------------------------------------
@@ -433,6 +435,20 @@ cdef int run_on(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t uni
     return 0
 
 
+cdef enum:
+    FRESH_PAGES = 32 << 20  # bytes; malloc takes a larger array's pages from the system, which has just cleared them
+
+
+cdef int passes_caches(const fl_elementwise_job *job, const fl_kernels *table, bint fresh) except -1:
+    """Whether a job's gradients are better stored past the caches, as they and the operands would not stay there.
+    fresh: they are arrays of ours. Pages that the system has just cleared are in the caches."""
+    cdef const fl_loss_info *loss = &table.losses[job.loss]
+    cdef double bytes = <double>job.size * table.real_size, all = bytes * (loss.n_operands + loss.n_predictions)
+    if not job.want & FL_GRAD or all < 2.0 * fl_core_cache() or (fresh and bytes >= FRESH_PAGES):
+        return 0
+    return all > 2.0 * fl_core_cache() * thread_limit()
+
+
 cdef int dtype_code(cnp.ndarray a) noexcept:
     """`_arrays` has let only these pass; what NumPy itself does not know is ml_dtypes' bfloat16."""
     cdef cnp.dtype dtype = a.dtype
@@ -537,6 +553,9 @@ def run_elementwise(int index, int real_size, tuple shape, tuple operands, tuple
         staged = True
         fill(&job.grad_acc[k], grad_accs[k], ndim, dims, -1)
         job.stage[k] = new_stage(stages, units, real_size)
+    job.stream = 0
+    if not staged:
+        job.stream = passes_caches(&job, table, False)
     run(table.elementwise, &job, units, FL_BLOCK, &fold, &job if staged else NULL, table)
     return fl_fold_sum(&fold), fold.total.bad, fold.total.bad_operand
 

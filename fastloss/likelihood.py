@@ -39,8 +39,9 @@ TWEEDIE_RATE_REAL, TWEEDIE_RATE_COUNT, TWEEDIE_RATE_POSITIVE = (
 
 
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean",
-    mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    input: Any, target: Any, var: Any, *, full: bool = False, eps: float = 1e-6, weight: Any = None,
+    reduction: str = "mean", mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None,
+    grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Gaussian negative log-likelihood, :math:`\frac12 (\log v + (x - y)^2 / v)` with
     :math:`v = \max(\mathrm{var}, \mathrm{eps})`.
@@ -60,8 +61,10 @@ def gaussian_nll_loss(
         Add the constant log(2 pi) / 2.
     eps : float, not negative, default 1e-6
         Lower bound of the variance.
+    weight : array_like, broadcastable to `input`, optional
+        Factor of each element.
     reduction : {"mean", "sum", "none"}
-        "mean" divides by the number of elements that count.
+        "mean" divides by the number of elements that count, weighted or not.
     mask : array_like of bool, broadcastable to `input`, optional
         False leaves an element out of value (0 with "none"), gradients (0) and denominator.
     return_grad : bool
@@ -104,14 +107,14 @@ def gaussian_nll_loss(
         raise ValueError(f"eps must not be negative, got {eps}")
     params = (eps, float(boolean(full, "full")))
     return elementwise(
-        GAUSSIAN_NLL, (input, target, var), params, reduction, return_grad, None, mask, grad_output, out, grad_out
+        GAUSSIAN_NLL, (input, target, var), params, reduction, return_grad, weight, mask, grad_output, out, grad_out
     )
 
 
 def poisson_nll_loss(
-    input: Any, target: Any, *, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean",
-    mask: Any = None, return_grad: bool = False, return_hess: bool = False, grad_output: Any = None, out: Any = None,
-    grad_out: Any = None, hess_out: Any = None,
+    input: Any, target: Any, *, log_input: bool = True, full: bool = False, eps: float = 1e-8, weight: Any = None,
+    reduction: str = "mean", mask: Any = None, return_grad: bool = False, return_hess: bool = False,
+    grad_output: Any = None, out: Any = None, grad_out: Any = None, hess_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Poisson negative log-likelihood, :math:`e^x - y x` of the logarithm x of the rate, less the constant
     :math:`\log y!`.
@@ -129,8 +132,10 @@ def poisson_nll_loss(
         Add Stirling's approximation of the constant, y log(y) - y + log(2 pi y) / 2, where y > 1.
     eps : float, not negative, default 1e-8
         Keeps the logarithm of a rate of 0 finite; not used with `log_input`.
+    weight : array_like, broadcastable to `input`, optional
+        Factor of each element.
     reduction : {"mean", "sum", "none"}
-        "mean" divides by the number of elements that count.
+        "mean" divides by the number of elements that count, weighted or not.
     mask : array_like of bool, broadcastable to `input`, optional
         False leaves an element out of value (0 with "none"), gradient (0) and denominator.
     return_grad : bool
@@ -177,14 +182,14 @@ def poisson_nll_loss(
         raise ValueError(f"eps must not be negative, got {eps}")
     logs, full = boolean(log_input, "log_input"), boolean(full, "full")
     return elementwise(
-        POISSON[logs, full], (input, target), () if logs else (eps,), reduction, return_grad, None, mask, grad_output,
+        POISSON[logs, full], (input, target), () if logs else (eps,), reduction, return_grad, weight, mask, grad_output,
         out, grad_out, return_hess, hess_out,
     )  # fmt: skip
 
 
 def kl_div(
-    input: Any, target: Any, *, log_target: bool = False, reduction: str = "mean", mask: Any = None,
-    return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
+    input: Any, target: Any, *, log_target: bool = False, weight: Any = None, reduction: str = "mean",
+    mask: Any = None, return_grad: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Kullback-Leibler divergence, :math:`y (\log y - x)` of the log-probability x.
 
@@ -196,9 +201,11 @@ def kl_div(
         Probabilities y, none negative; their logarithms with `log_target`.
     log_target : bool
         `target` holds logarithms of probabilities, and the loss is exp(y) (y - x).
+    weight : array_like, broadcastable to `input`, optional
+        Factor of each element.
     reduction : {"mean", "sum", "none", "batchmean"}
         "mean" divides by the number of elements that count; "batchmean", which is the mathematical definition for a
-        batch of distributions, the sum by the length of the first axis, masked or not.
+        batch of distributions, the sum by the length of the first axis, masked or not. Weights change neither.
     mask : array_like of bool, broadcastable to `input`, optional
         False leaves an element out of value (0 with "none"), gradient (0) and denominator.
     return_grad : bool
@@ -237,7 +244,7 @@ def kl_div(
     """
     spec = KL_DIV_LOG if boolean(log_target, "log_target") else KL_DIV
     return elementwise(
-        spec, (input, target), (), reduction, return_grad, None, mask, grad_output, out, grad_out,
+        spec, (input, target), (), reduction, return_grad, weight, mask, grad_output, out, grad_out,
     )  # fmt: skip
 
 

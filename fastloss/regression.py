@@ -206,8 +206,9 @@ def huber_loss(
 
 
 def smooth_l1_loss(
-    input: Any, target: Any, *, beta: float = 1.0, reduction: str = "mean", mask: Any = None, return_grad: bool = False,
-    return_hess: bool = False, grad_output: Any = None, out: Any = None, grad_out: Any = None, hess_out: Any = None,
+    input: Any, target: Any, *, beta: float = 1.0, weight: Any = None, reduction: str = "mean", mask: Any = None,
+    return_grad: bool = False, return_hess: bool = False, grad_output: Any = None, out: Any = None,
+    grad_out: Any = None, hess_out: Any = None,
 ) -> Any:  # fmt: skip
     r"""Squared error near zero, absolute error beyond: :math:`d^2 / (2 \beta)` for :math:`|d| < \beta`, else
     :math:`|d| - \beta / 2`, with :math:`d = x - y`.
@@ -221,8 +222,10 @@ def smooth_l1_loss(
         Targets y, in the unit of `input`.
     beta : float, not negative, default 1.0
         Where the square ends, in the unit of `input`; 0 is `l1_loss`.
+    weight : array_like, broadcastable to `input`, optional
+        Factor of each element.
     reduction : {"mean", "sum", "none"}
-        "mean" divides by the number of elements that count.
+        "mean" divides by the number of elements that count, weighted or not.
     mask : array_like of bool, broadcastable to `input`, optional
         False leaves an element out of value (0 with "none"), gradient (0) and denominator.
     return_grad : bool
@@ -263,7 +266,7 @@ def smooth_l1_loss(
     if beta < 0:
         raise ValueError(f"beta must not be negative, got {beta}")
     return elementwise(
-        SMOOTH_L1, (input, target), (beta,), reduction, return_grad, None, mask, grad_output, out, grad_out,
+        SMOOTH_L1, (input, target), (beta,), reduction, return_grad, weight, mask, grad_output, out, grad_out,
         return_hess, hess_out,
     )  # fmt: skip
 

@@ -133,3 +133,26 @@ def test_one_sum_whatever_the_layout_of_blocks(case):
         for part in (slice(0, 9_999), slice(9_999, None))
     ]
     assert_close(sum(halves), whole, np.float64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0, 1, 5])
+@pytest.mark.parametrize("name", ["l1", "huber", "margin_ranking"])
+def test_gradients_beyond_the_caches(name, offset, dtype):
+    """Gradients that are stored past the caches are those of calls so small that they are not, wherever they start."""
+    size, piece, guard = 3 * 2**20 + 77, 2**15, 1234.0
+    rng = np.random.default_rng(0)
+    operands = [rng.normal(0, 2, size).astype(dtype) for _ in range(3 if name == "margin_ranking" else 2)]
+    function = getattr(fl, f"{name}_loss")
+    memory = [np.full(size + 64, guard, dtype) for _ in operands[1:]]
+    outs = tuple(m[offset : offset + size] for m in memory)
+    with fl.num_threads(1):
+        function(*operands, reduction="sum", return_grad=True, grad_out=outs if len(outs) > 1 else outs[0])
+        for start in range(0, size, piece):
+            part = slice(start, start + piece)
+            grads = function(*(a[part] for a in operands), reduction="sum", return_grad=True)[1]
+            for out, grad in zip(outs, grads if len(outs) > 1 else (grads,), strict=True):
+                assert bits(out[part]) == bits(grad)
+    for m in memory:
+        assert np.all(m[:offset] == guard)
+        assert np.all(m[offset + size :] == guard)

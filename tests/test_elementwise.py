@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
 import warnings
@@ -335,6 +336,32 @@ def test_the_fast_path_has_the_bits_of_the_general_one(case, dtype, target, rng)
         fast = case.gradients({**operands, **weight}, **options)
         general = case.gradients({**operands, **weight}, **options, grad_output=np.float64(1))
         assert bits(fast) == bits(general) and fast[1][0].dtype == dtype
+
+
+@pytest.mark.parametrize("topic", ["binary", "likelihood", "regression", "relative", "quantile"])
+def test_every_loss_takes_weights_and_a_mask(topic):
+    for name in importlib.import_module(f"fastloss.{topic}").__all__:
+        known = inspect.signature(getattr(fl, name)).parameters
+        assert {"weight", "mask"} <= set(known), name
+
+
+@each_case
+def test_weights_multiply_elements(case, rng):
+    """With "sum", value and gradients are those of weight=1, weighed."""
+    operands = case.operands((3, 40))
+    if (
+        "weight" not in inspect.signature(getattr(fl, case.function)).parameters
+        or "weight" in operands
+        or case.per_sample
+    ):
+        return
+    weight, mask = rng.uniform(0, 2, (3, 40)), rng.random((3, 40)) < 0.7
+    against_reference(case, {**operands, "weight": weight}, np.float64, mask=mask)
+    values, full = case.gradients(operands, reduction="none", grad_output=weight * mask)
+    value, grads = case.gradients({**operands, "weight": weight}, reduction="sum", mask=mask)
+    assert_close(value, (values * weight * mask).sum(), np.float64)
+    for grad, expected in zip(grads, full, strict=True):
+        assert_close(grad, expected, np.float64)
 
 
 @pytest.mark.parametrize("general", [False, True])

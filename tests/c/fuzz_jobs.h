@@ -136,6 +136,7 @@ static void draw_elementwise(struct source *s, const fl_kernels *table) {
         else
             e->grad[k] = reals(e->size);
     if (hess) e->hess = reals(e->size);
+    e->stream = (int)(e->size & 1); /* no draw of its own: the jobs of a seed stay what they were */
     job.units = (e->size + FL_BLOCK - 1) / FL_BLOCK;
     job.size = e->size;
 }
