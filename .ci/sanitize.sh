@@ -25,7 +25,7 @@ fi
 # Left out: tests that measure memory, speed or how soon Ctrl-C is honoured; that fence memory themselves; and those of numbers
 # and words, which run the same kernels over the same shapes as the others.
 left_out=(tests/test_{fuzz_kernels,allocation,interrupt,memory,networks_memory,ranking_memory,ctc_memory,guard_pages,overlap_guard,accuracy,ctc_accuracy,reference,vecmath,build,cli{,_arrays,_broken,_dask,_files,_groups,_memory,_plot,_process,_shell,_terminal,_usage}}.py
-    tests/test_{readme,pages,criteria,cpus,streaming,hessian,torch,ctc_torch,benchmarks,revisions,instructions}.py)
+    tests/test_{readme,pages,criteria,cpus,thread_counts,streaming,hessian,torch,ctc_torch,benchmarks,revisions,instructions}.py)
 env LD_PRELOAD="$preload $("$cc" -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=0:halt_on_error=1 \
     "$work/env/bin/pytest" -q -n auto --capture=sys --deselect tests/test_operands.py::test_no_full_size_copy \

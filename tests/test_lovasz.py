@@ -232,3 +232,16 @@ def test_memory_beyond_inputs_and_gradients(run_python):
     result = run_python(MEMORY, OPENBLAS_NUM_THREADS="1")
     assert result.returncode == 0, result.stderr
     assert result.stdout == "a copy is refused\n"
+
+
+@pytest.mark.parametrize("size", [7, 300])
+def test_ignored_truths_of_hinges_are_left_out(rng, size):
+    """As if the mask had left them out: value and gradient."""
+    x, truth = rng.normal(size=(2, size)).astype(np.float32), rng.integers(0, 2, (2, size))
+    ignored = rng.random((2, size)) < 0.3
+    target = np.where(ignored, 255, truth)
+    value, grad = fl.lovasz_hinge_loss(x, target, ignore_index=255, return_grad=True)
+    expected, expected_grad = fl.lovasz_hinge_loss(x, truth, mask=~ignored, return_grad=True)
+    assert value == expected
+    np.testing.assert_array_equal(grad, expected_grad)
+    assert (grad[ignored] == 0).all()

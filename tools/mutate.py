@@ -88,6 +88,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         [("load.h", f"DO({dtype}, 1)", "1 -> 2") for dtype in ("FL_BOOL", "FL_INT8", "FL_UINT8")],
         "the size only chooses a loop: it is the stride in the one that multiplies by it",
     ),
+    ("multilabel.h", "if (found < 0) {", "< -> <="): "the loop around it ends at 0",
     ("mining.h", "largest[0] = largest[l] > largest[0] ? largest[l] : largest[0];", "> -> <="): (
         "a lower bar: more candidates, which are measured anew, and the same answer, later"
     ),

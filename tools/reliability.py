@@ -229,8 +229,9 @@ def emulated(full, portion):
 
 
 def wheels(full, portion):
-    """Two builds, a repaired wheel beside PyTorch."""
-    status, text, _ = run(str(ROOT / "tools" / "wheels.py"))
+    """Two builds, a repaired wheel beside PyTorch; FASTLOSS_WHEELS: a folder that keeps them, to run in portions."""
+    keep = os.environ.get("FASTLOSS_WHEELS")
+    status, text, _ = run(str(ROOT / "tools" / "wheels.py"), *(["--keep", keep] if keep else []))
     assert status == 0, text
     lines = [line for line in text.splitlines() if line.startswith(("wheel", "LEFT OUT"))]
     return None if any("LEFT OUT" in line for line in lines) else {"said": "; ".join(lines)}

@@ -71,6 +71,7 @@ def built(place):
     """A wheel of a copy of the checkout in this place, or the one that stands there."""
     for wheel in (place / "dist").glob("*.whl"):
         return wheel
+    shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(ROOT, place, ignore=LEFT_BEHIND)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
     pip = sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "--no-cache-dir"

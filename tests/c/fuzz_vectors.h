@@ -150,7 +150,9 @@ static void draw_scan(struct source *s) {
         operand(s, &c->next, 1, &c->columns, real_or_any(s, 1), 0, job.values);
     if (c->horizon == 0) c->advantage_stride = steps_out(&c->advantage);
     c->target_stride = steps_out(&c->target);
-    job.units = (c->columns + FL_SCAN_COLUMNS - 1) / FL_SCAN_COLUMNS;
+    c->span = c->horizon > 0 ? ONE_OF(s, 1, 2, 7, 100) : c->steps;
+    c->spans = (c->steps + c->span - 1) / c->span;
+    job.units = (c->columns + FL_SCAN_COLUMNS - 1) / FL_SCAN_COLUMNS * c->spans;
     job.size = c->steps * c->columns;
 }
 
