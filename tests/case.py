@@ -18,6 +18,7 @@ Operands = dict[str, np.ndarray]
 # Passed by position, in this order; every other operand goes by keyword.
 POSITIONAL = (
     *("input", "input1", "input2", "target", "var", "mu", "log_var", "prior_mu", "prior_log_var", "fake"),
+    *("anchor", "positive", "negative"),
     *("value", "reward", "next_value", "done", "log_probs", "old_log_probs", "advantages"),
 )
 
@@ -45,6 +46,7 @@ class Case:
     defaults: dict[str, Any] = field(default_factory=dict)
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     per_sample: bool = False
+    vectors: bool = False  # a loss of distances of vectors, which are no elements
     peer: Callable[..., Any] | None = None
 
     def params(self, **options: Any) -> list[float]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import cases_adversarial
 import cases_binary
+import cases_distance
 import cases_likelihood
 import cases_margin
 import cases_regression
@@ -35,14 +36,15 @@ CASES = [
     *cases_variational.CASES,
     *cases_adversarial.CASES,
     *cases_reinforcement.CASES,
+    *cases_distance.CASES,
 ]
-ELEMENTWISE = [case for case in CASES if not case.rows]
+ELEMENTWISE = [case for case in CASES if not (case.rows or case.vectors)]
 ROWS = [case for case in CASES if case.rows and not case.lists]
 SOFTMAX = cases_softmax.CASES
 # One case per kernel: weights and options change what is multiplied, not how an element is computed.
 _PLAIN_FIRST = sorted(CASES, key=lambda case: bool(case.options))
 # Softmax losses beyond labels of logits are held against torch in float64 and against the reference in test_softmax.py.
-_BEYOND = {case.kernel for case in SOFTMAX} - {"cross_entropy"}
+_BEYOND = {case.kernel for case in SOFTMAX} - {"cross_entropy"} | {case.kernel for case in cases_distance.CASES}
 KERNELS = [
     next(c for c in _PLAIN_FIRST if c.kernel == kernel)
     for kernel in dict.fromkeys(c.kernel for c in CASES)
@@ -67,6 +69,8 @@ def shapes_of(case: Case) -> list[Shape]:
     """A few shapes of every kind that the case takes: small, odd, beyond one block, of several axes."""
     if case.rows:
         return [(5,), (7, 3), (40, 10), (33, 100), (3, 1025), (1200, 10), (2, 17, 5), (3, 4, 2, 37), (2, 10, 700)]
+    if case.vectors:  # of one feature, the cosine is 1 or -1 but for rounding
+        return [(3,), (17,), (1000,), (4097,), (5, 7), (70, 64), (130, 128), (3, 5, 700)]
     return [(1,), (17,), (1000,), (4097,), (5, 7), (3, 5, 700), (20000,)]
 
 

@@ -137,6 +137,9 @@ def test_mean_over_nothing_is_nan_and_its_gradient_zero(case):
 @pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0)], ids=str)
 def test_empty(case, shape):
     operands = case.operands(shape)
+    if case.vectors and shape[-1] == 0:  # vectors without features are at distance 0
+        assert np.isfinite(case.call(operands))
+        return
     if case.per_sample and shape[-1] == 0:  # a mean over no classes is refused
         with pytest.raises(ValueError, match="C >= 1"):
             case.call(operands)

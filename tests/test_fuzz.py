@@ -119,10 +119,14 @@ def spoil(random: Random, operands: dict[str, Any], options: dict[str, Any], row
         options["out"] = operands[random.choice(list(operands))]
 
 
+# Integers put hinges of vectors at their kinks, and one feature has no angle: test_distance.py draws its own vectors.
+DRAWN = [case for case in CASES if not case.vectors]
+
+
 def random_call(seed: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Case, operands and options of a call, by its seed."""
     random = Random(seed)
-    case, shape = random.choice(CASES), random_shape(random)
+    case, shape = random.choice(DRAWN), random_shape(random)
     options: dict[str, Any] = {"reduction": random.choice(["none", "mean", "sum"])}
     if case.rows and 0 in (shape[1:2] if len(shape) > 1 else shape):
         shape = (*shape[:1], 3, *shape[2:])
