@@ -114,6 +114,21 @@ cdef inline bint apart(object out, tuple operands, object weight, object mask) n
     return (weight is None or not overlap(out, weight)) and (mask is None or not overlap(out, mask))
 
 
+cdef inline bint gradients_apart(object given, tuple operands, object weight, object mask) noexcept:
+    """The same of one array for a gradient, or of a tuple of them, which must not overlap each other either."""
+    cdef Py_ssize_t k, j
+    if type(given) is not tuple:
+        return apart(given, operands, weight, mask)
+    cdef tuple several = <tuple>given
+    for k in range(len(several)):
+        if several[k] is None or not apart(several[k], operands, weight, mask):
+            return False
+        for j in range(k):
+            if overlap(several[j], several[k]):
+                return False
+    return True
+
+
 cdef inline object empty_like(cnp.ndarray x):
     return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
 
@@ -139,8 +154,9 @@ cdef inline bint usual_outputs(tuple operands, weight, mask, return_grad, grad_o
         return return_grad is False and return_hess is False and grad_out is None and hess_out is None
     if return_hess is not True and not (return_hess is False and hess_out is None):
         return False
-    return (apart(grad_out, operands, weight, mask) and apart(hess_out, operands, weight, mask)
-            and (grad_out is None or hess_out is None or not overlap(grad_out, hess_out)))
+    return (gradients_apart(grad_out, operands, weight, mask) and apart(hess_out, operands, weight, mask)
+            and (grad_out is None or hess_out is None
+                 or (type(grad_out) is not tuple and not overlap(grad_out, hess_out))))
 
 
 def elementwise(spec, tuple operands, tuple params, reduction, return_grad, weight, mask, grad_output, out, grad_out,
@@ -192,10 +208,13 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
     cdef double denominator
     cdef int k, index = spec.index, predictions = table.losses[index].n_predictions
     cdef Py_ssize_t last = cnp.PyArray_DIMS(x)[cnp.PyArray_NDIM(x) - 1]
-    cdef object value = None, others = ()
+    cdef object value = None
+    cdef tuple grads = ()
     cdef bint fresh = grad is None
-    if grad is not None and predictions != 1:
-        return None
+    if grad is not None:
+        grads = <tuple>grad if type(grad) is tuple else (grad,)
+        if len(grads) != predictions or (type(grad) is tuple and predictions == 1):
+            return None
     job.loss = index
     job.size = cnp.PyArray_SIZE(x)
     for k in range(len(operands)):
@@ -216,12 +235,11 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
         value = empty_like(x)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
     if return_grad:
-        grad = empty_like(x) if grad is None else grad
         job.want |= FL_GRAD
-        job.grad[0] = cnp.PyArray_DATA(<cnp.ndarray>grad)
-        for k in range(1, predictions):
-            others += (empty_like(x),)
-            job.grad[k] = cnp.PyArray_DATA(<cnp.ndarray>others[k - 1])
+        for k in range(predictions):
+            if fresh:
+                grads += (empty_like(x),)
+            job.grad[k] = cnp.PyArray_DATA(<cnp.ndarray>grads[k])
     if return_hess:
         hess = empty_like(x) if hess is None else hess
         job.want |= FL_HESS
@@ -243,8 +261,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
         value = float64(fl_fold_sum(&fold) / denominator)
     if not return_grad:
         return value
-    if predictions > 1:
-        grad = (grad, *others)
+    grad = grads[0] if predictions == 1 else grads
     return (value, grad, hess) if return_hess else (value, grad)
 
 
