@@ -54,34 +54,37 @@ struct pass {
     int exceeded;
 };
 
-/* The sum of four classes' exp(x - max), raised, FL_LANES apart; each goes to e too, unless that is NULL. Some of max - x has
+/* The sum of four classes' exp(x - max), raised, FL_LANES apart; each goes to e too if it is kept. Some of max - x has
  * a sign where an x exceeds max, and perhaps at NaN: cheaper to find than the largest x. */
-FL_INLINE real four_terms(const real *restrict x, real max, ireal *restrict sign, real *restrict e) {
+FL_INLINE real four_terms(const real *restrict x, real max, ireal *restrict sign, real *restrict e, int keep) {
     const real a = max - x[0], b = max - x[FL_LANES], c = max - x[2 * FL_LANES], d = max - x[3 * FL_LANES];
     const real p = r_exp_below(-a), q = r_exp_below(-b), r = r_exp_below(-c), t = r_exp_below(-d);
     *sign |= r_bits(a) | r_bits(b) | r_bits(c) | r_bits(d);
-    if (e) e[0] = p, e[FL_LANES] = q, e[2 * FL_LANES] = r, e[3 * FL_LANES] = t;
+    if (keep) e[0] = p, e[FL_LANES] = q, e[2 * FL_LANES] = r, e[3 * FL_LANES] = t;
     return (p + q) + (r + t);
 }
 
 FL_INLINE void add_exp_group(double *restrict lane, ireal *restrict sign, const real *restrict x, real max,
-                             real *restrict e) {
-    for (int l = 0; l < FL_LANES; l++) lane[l] += (double)four_terms(x + l, max, &sign[l], e ? e + l : NULL);
+                             real *restrict e, int keep) {
+    FL_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l++) lane[l] += (double)four_terms(x + l, max, &sign[l], keep ? e + l : NULL, keep);
 }
 
 FL_INLINE void add_exp_part(double *restrict lane, ireal *restrict sign, const real *restrict x, real max,
-                            real *restrict e) {
-    real half[FL_LANES], *f = e ? e + FL_GROUP : NULL;
-    for (int l = 0; l < FL_LANES; l++) half[l] = four_terms(x + l, max, &sign[l], e ? e + l : NULL);
+                            real *restrict e, int keep) {
+    real half[FL_LANES], *f = keep ? e + FL_GROUP : NULL;
+    FL_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l++) half[l] = four_terms(x + l, max, &sign[l], keep ? e + l : NULL, keep);
+    FL_INDEPENDENT
     for (int l = 0; l < FL_LANES; l++)
-        lane[l] += (double)(half[l] + four_terms(x + FL_GROUP + l, max, &sign[l], f ? f + l : NULL));
+        lane[l] += (double)(half[l] + four_terms(x + FL_GROUP + l, max, &sign[l], keep ? f + l : NULL, keep));
 }
 
 FL_INLINE void add_exp_parts(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
-                             real *restrict e) {
+                             real *restrict e, int keep) {
     for (ptrdiff_t i = 0; i < n; i += PART) {
         for (int l = 0; l < PART; l += LINE) __builtin_prefetch(x + i + AHEAD + l, 0, 2);
-        add_exp_part(lane, sign, x + i, max, e ? e + i : NULL);
+        add_exp_part(lane, sign, x + i, max, keep ? e + i : NULL, keep);
     }
 }
 
@@ -112,25 +115,25 @@ static ptrdiff_t take_rest(real *restrict part, const real *restrict x, ptrdiff_
 }
 
 /* Raised exp(x - max) of a tile onto lanes, and the signs of max - x; that of x[label], unless that is -1, counts as 0. All
- * of them go to e, unless that is NULL, with zeros up to whole lanes. */
+ * of them go to e, if they are kept, with zeros up to whole lanes. */
 FL_INLINE void add_exp(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
-                       ptrdiff_t label, real *restrict e) {
+                       ptrdiff_t label, real *restrict e, int keep) {
     const ptrdiff_t whole = n - n % PART, own = label >= 0 && label < whole ? label - label % PART : whole;
     const ptrdiff_t rest = n - whole, body = rest & -(ptrdiff_t)FL_LANES, size = rest > FL_GROUP ? PART : FL_GROUP;
-    real part[PART], last[PART], *to = e ? last : NULL;
-    add_exp_parts(lane, sign, x, own, max, e);
+    real part[PART], last[PART], *to = keep ? last : NULL;
+    add_exp_parts(lane, sign, x, own, max, e, keep);
     if (own < whole) {
         hide(part, x + own, PART, 0, (ireal)(label - own));
-        add_exp_part(lane, sign, part, max, e ? e + own : NULL);
-        add_exp_parts(lane, sign, x + own + PART, whole - own - PART, max, e ? e + own + PART : NULL);
+        add_exp_part(lane, sign, part, max, keep ? e + own : NULL, keep);
+        add_exp_parts(lane, sign, x + own + PART, whole - own - PART, max, keep ? e + own + PART : NULL, keep);
     }
     if (rest) {
         const ptrdiff_t front = take_rest(part, x, n, rest, size, label);
         if (size == FL_GROUP)
-            add_exp_group(lane, sign, part, max, to);
+            add_exp_group(lane, sign, part, max, to, keep);
         else
-            add_exp_part(lane, sign, part, max, to);
-        if (e) {
+            add_exp_part(lane, sign, part, max, to, keep);
+        if (keep) {
             memcpy(e + whole, last, (size_t)body * sizeof(real));
             for (ptrdiff_t i = body; i < rest; i++) e[whole + i] = last[front + i];
             tile_clear_padding(e, n);
@@ -140,12 +143,12 @@ FL_INLINE void add_exp(double *restrict lane, ireal *restrict sign, const real *
 
 static void tile_exp_sum(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
                          ptrdiff_t label) {
-    add_exp(lane, sign, x, n, max, label, NULL);
+    add_exp(lane, sign, x, n, max, label, NULL, 0);
 }
 
 static void tile_exp_sum_keep(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
                               ptrdiff_t label, real *restrict e) {
-    add_exp(lane, sign, x, n, max, label, e);
+    add_exp(lane, sign, x, n, max, label, e, 1);
 }
 
 /* g = inverse e - factor q, e raised */
