@@ -31,7 +31,7 @@ FL_INLINE void finish_value_lanes(struct row_state *st, ptrdiff_t n, struct fini
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        const real d = max[r] - target_logit[r], at_label = r_exp(-d);
+        const real d = max[r] - target_logit[r], at_label = r_exp_raised(-d) * V_LOWER;
         const real log_sum = r_log1p((real)(others[r] + ((double)at_label - 1)));
         const real cost = d + log_sum;
         real loss = r_times(weight[r], cost);
@@ -72,7 +72,7 @@ FL_INLINE void finish_factor_lanes(struct row_state *st, const real *restrict gr
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        const real d = max[r] - target_logit[r], at_label = r_exp(-d);
+        const real d = max[r] - target_logit[r], at_label = r_exp_raised(-d) * V_LOWER;
         const double all = others[r] + (double)at_label, scale = f.scale * (double)grad_output[r];
         const double at_row = scale * (double)weight[r];
         double others_share = at_row / all, label_share = -others_share * others[r];

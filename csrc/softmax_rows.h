@@ -6,12 +6,16 @@
 
 #include "softmax_state.h"
 
-/* Largest of x[n], whole lanes; NaN is passed over (its exponential will tell). */
+enum { PART = 2 * FL_GROUP, AHEAD = 2 * FL_TILE /* of a row: what a processor foresees by itself comes too late */ };
+
+/* Largest of x[n]; NaN is passed over (its exponential will tell). */
 static real tile_max(const real *restrict x, ptrdiff_t n) {
     real lane[2 * FL_LANES];
     for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = -R_MAX;
-    if (n < 2 * FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) lane[l] = x[l] > lane[l] ? x[l] : lane[l];
+    if (n < 2 * FL_LANES) {
+        memcpy(lane, x, (size_t)n * sizeof(real));
+        for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = lane[l] > -R_MAX ? lane[l] : -R_MAX;
+    }
     for (ptrdiff_t i = 0; i + 2 * FL_LANES <= n; i += 2 * FL_LANES)
         for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
     if (n > 2 * FL_LANES) { /* the last ones, some of them once more */
@@ -22,18 +26,18 @@ static real tile_max(const real *restrict x, ptrdiff_t n) {
     return fold_max(lane);
 }
 
-/* e = exp(x - max), raised as r_exp_raised does; max is no less than any x. */
+/* e = exp(x - max), raised as by r_exp_below; max is no less than any x. */
 static void tile_exp_raised(real *restrict e, const real *restrict x, ptrdiff_t n, real max) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp_raised(x[i] - max);
+    for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp_below(x[i] - max);
 }
 
 /* y = exp(x - max) * factor */
 static void tile_exp(real *restrict y, const real *restrict x, ptrdiff_t n, real max, real factor) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp_raised(x[i] - max) * V_LOWER * factor;
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp_below(x[i] - max) * V_LOWER * factor;
 }
 
 /* y = e * factor, e raised */
@@ -43,54 +47,108 @@ static void tile_lower(real *restrict y, const real *restrict e, ptrdiff_t n, re
     for (ptrdiff_t i = 0; i < n; i++) y[i] = e[i] * V_LOWER * factor;
 }
 
-/* What one pass finds in a tile: the raised sum of exp(x - max), lanes added as in tile_sum, and whether an x may exceed
- * max: then the sum says nothing. */
+/* What one pass finds in a tile: the raised sum of exp(x - max), and whether an x may exceed max: then the sum says
+ * nothing. */
 struct pass {
     double sum;
     int exceeded;
 };
 
-/* exp(x - max), raised, of one class of a tile, or 0 where that is the label: `at` classes away. */
-FL_INLINE real other_term(real distance, int l, ireal at, int labelled) {
-    return r_exp_raised(labelled ? r_where((ireal)l == at, -R_INFINITY, -distance) : -distance);
+/* The sum of four classes' exp(x - max), raised, FL_LANES apart; each goes to e too if it is kept. Some of max - x has
+ * a sign where an x exceeds max, and perhaps at NaN: cheaper to find than the largest x. */
+FL_INLINE real four_terms(const real *restrict x, real max, ireal *restrict sign, real *restrict e, int keep) {
+    const real a = max - x[0], b = max - x[FL_LANES], c = max - x[2 * FL_LANES], d = max - x[3 * FL_LANES];
+    const real p = r_exp_below(-a), q = r_exp_below(-b), r = r_exp_below(-c), t = r_exp_below(-d);
+    *sign |= r_bits(a) | r_bits(b) | r_bits(c) | r_bits(d);
+    if (keep) e[0] = p, e[FL_LANES] = q, e[2 * FL_LANES] = r, e[3 * FL_LANES] = t;
+    return (p + q) + (r + t);
 }
 
-/* Groups of x[n] onto lanes and signs; `label` is relative to x, and among its first group if it is left out. */
-FL_INLINE void add_exp_groups(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
-                              ireal label, int labelled) {
-    for (ptrdiff_t i = 0; i < n; i += FL_GROUP)
-        for (int l = 0; l < FL_LANES; l++) {
-            const real a = max - x[i + l], b = max - x[i + l + FL_LANES];
-            const real c = max - x[i + l + 2 * FL_LANES], d = max - x[i + l + 3 * FL_LANES];
-            const real e = other_term(a, l, label, labelled) + other_term(b, l, label - FL_LANES, labelled);
-            const real f = other_term(c, l, label - 2 * FL_LANES, labelled) +
-                           other_term(d, l, label - 3 * FL_LANES, labelled);
-            lane[l] += (double)(e + f);
-            sign[l] |= r_bits(a) | r_bits(b) | r_bits(c) | r_bits(d);
-        }
+FL_INLINE void add_exp_group(double *restrict lane, ireal *restrict sign, const real *restrict x, real max,
+                             real *restrict e, int keep) {
+    FL_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l++) lane[l] += (double)four_terms(x + l, max, &sign[l], keep ? e + l : NULL, keep);
 }
 
-/* The sum leaves out x[label], unless that is -1. Some of max - x has a sign where an x exceeds max, and perhaps at NaN:
- * cheaper to find than the largest x. */
-static struct pass tile_exp_sum(const real *restrict x, ptrdiff_t n, real max, ptrdiff_t label) {
-    const ptrdiff_t grouped = n - n % FL_GROUP, own = label >= 0 && label < grouped ? label - label % FL_GROUP : grouped;
-    ireal sign[FL_LANES] = {0};
-    double lane[FL_LANES] = {0};
-    add_exp_groups(lane, sign, x, own, max, -1, 0);
-    if (own < grouped) {
-        add_exp_groups(lane, sign, x + own, FL_GROUP, max, (ireal)(label - own), 1);
-        add_exp_groups(lane, sign, x + own + FL_GROUP, grouped - own - FL_GROUP, max, -1, 0);
+FL_INLINE void add_exp_part(double *restrict lane, ireal *restrict sign, const real *restrict x, real max,
+                            real *restrict e, int keep) {
+    real half[FL_LANES], *f = keep ? e + FL_GROUP : NULL;
+    FL_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l++) half[l] = four_terms(x + l, max, &sign[l], keep ? e + l : NULL, keep);
+    FL_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l++)
+        lane[l] += (double)(half[l] + four_terms(x + FL_GROUP + l, max, &sign[l], keep ? f + l : NULL, keep));
+}
+
+FL_INLINE void add_exp_parts(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
+                             real *restrict e, int keep) {
+    for (ptrdiff_t i = 0; i < n; i += PART) {
+        for (int l = 0; l < PART; l += LINE) __builtin_prefetch(x + i + AHEAD + l, 0, 2);
+        add_exp_part(lane, sign, x + i, max, keep ? e + i : NULL, keep);
     }
-    for (ptrdiff_t i = grouped; i < n; i += FL_LANES) {
-        const ireal at = (ireal)(label - i);
-        for (int l = 0; l < FL_LANES; l++) {
-            const real a = max - x[i + l];
-            lane[l] += (double)other_term(a, l, at, 1);
-            sign[l] |= r_bits(a);
+}
+
+/* y = x[n], whole lanes, but -inf before `first` and at the label. */
+static void hide(real *restrict y, const real *restrict x, ireal n, ireal first, ireal label) {
+    n &= -(ireal)FL_LANES;
+    FL_INDEPENDENT
+    for (ireal i = 0; i < n; i++) y[i] = r_where((i < first) | (i == label), -R_INFINITY, x[i]);
+}
+
+/* The last classes of x[n], which are no whole part, to part[size]: -inf at the label, in front of those that fill no whole
+ * lanes, and behind. Only whole vectors are stored: what is read as one next would wait for others. How many lanes are
+ * in front of the last classes. */
+static ptrdiff_t take_rest(real *restrict part, const real *restrict x, ptrdiff_t n, ptrdiff_t rest, ptrdiff_t size,
+                           ptrdiff_t label) {
+    const ptrdiff_t first = n - rest, lanes = whole_lanes(rest), body = rest & -(ptrdiff_t)FL_LANES;
+    hide(part, x + first, (ireal)body, 0, (ireal)(label - first));
+    tile_fill(part + lanes, -R_INFINITY, size - lanes);
+    if (body == rest) return 0;
+    if (n >= FL_LANES) {
+        hide(part + body, x + n - FL_LANES, FL_LANES, (ireal)(lanes - rest), (ireal)(label - (n - FL_LANES)));
+        return lanes - rest;
+    }
+    tile_fill(part, -R_INFINITY, FL_LANES);
+    memcpy(part, x, (size_t)n * sizeof(real));
+    if (label >= 0) part[label] = -R_INFINITY;
+    return 0;
+}
+
+/* Raised exp(x - max) of a tile onto lanes, and the signs of max - x; that of x[label], unless that is -1, counts as 0. All
+ * of them go to e, if they are kept, with zeros up to whole lanes. */
+FL_INLINE void add_exp(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
+                       ptrdiff_t label, real *restrict e, int keep) {
+    const ptrdiff_t whole = n - n % PART, own = label >= 0 && label < whole ? label - label % PART : whole;
+    const ptrdiff_t rest = n - whole, body = rest & -(ptrdiff_t)FL_LANES, size = rest > FL_GROUP ? PART : FL_GROUP;
+    real part[PART], last[PART], *to = keep ? last : NULL;
+    add_exp_parts(lane, sign, x, own, max, e, keep);
+    if (own < whole) {
+        hide(part, x + own, PART, 0, (ireal)(label - own));
+        add_exp_part(lane, sign, part, max, keep ? e + own : NULL, keep);
+        add_exp_parts(lane, sign, x + own + PART, whole - own - PART, max, keep ? e + own + PART : NULL, keep);
+    }
+    if (rest) {
+        const ptrdiff_t front = take_rest(part, x, n, rest, size, label);
+        if (size == FL_GROUP)
+            add_exp_group(lane, sign, part, max, to, keep);
+        else
+            add_exp_part(lane, sign, part, max, to, keep);
+        if (keep) {
+            memcpy(e + whole, last, (size_t)body * sizeof(real));
+            for (ptrdiff_t i = body; i < rest; i++) e[whole + i] = last[front + i];
+            tile_clear_padding(e, n);
         }
     }
-    for (int l = 1; l < FL_LANES; l++) sign[0] |= sign[l];
-    return (struct pass){fold_lanes(lane), sign[0] < 0};
+}
+
+static void tile_exp_sum(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
+                         ptrdiff_t label) {
+    add_exp(lane, sign, x, n, max, label, NULL, 0);
+}
+
+static void tile_exp_sum_keep(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
+                              ptrdiff_t label, real *restrict e) {
+    add_exp(lane, sign, x, n, max, label, e, 1);
 }
 
 /* g = inverse e - factor q, e raised */
@@ -118,6 +176,11 @@ static int is_native(const fl_operand *op) {
     return op->dtype == (sizeof(real) == 4 ? FL_FLOAT32 : FL_FLOAT64) && !op->swapped;
 }
 
+/* Whether n classes of a row may be read where they stand. */
+static int row_in_place(const fl_row_job *job, const char *row) {
+    return job->class_stride == sizeof(real) && is_native(&job->logits) && (uintptr_t)row % sizeof(real) == 0;
+}
+
 /* n classes of one row as whole lanes, padded with -inf. */
 static const real *load_row(const fl_row_job *job, const char *row, ptrdiff_t n, real *scratch) {
     const ptrdiff_t last = whole_lanes(n) - FL_LANES;
@@ -129,6 +192,11 @@ static const real *load_row(const fl_row_job *job, const char *row, ptrdiff_t n,
     for (int l = 0; l < FL_LANES; l++) scratch[last + l] = -R_INFINITY;
     memcpy(scratch, row, (size_t)n * sizeof(real));
     return scratch;
+}
+
+/* The same without padding, where they stand if they may be read there. */
+static const real *reals_of_row(const fl_row_job *job, const char *row, ptrdiff_t n, real *scratch) {
+    return row_in_place(job, row) ? (const real *)row : load_row(job, row, n, scratch);
 }
 
 static ptrdiff_t left_for_tile(const fl_row_job *job, ptrdiff_t c) {
@@ -158,7 +226,7 @@ static void raise_max(const fl_row_job *job, ptrdiff_t r, ptrdiff_t c, ptrdiff_t
 /* The same if there is one: whether there was. */
 static int raise_to_tile(const fl_row_job *job, ptrdiff_t r, ptrdiff_t c, ptrdiff_t n, const real *x,
                          struct row_state *st) {
-    const real higher = tile_max(x, whole_lanes(n));
+    const real higher = tile_max(x, n);
     if (!(higher > st->max[r])) return 0;
     raise_max(job, r, c, n, x, higher, st);
     return 1;
@@ -169,8 +237,8 @@ static void find_max(const fl_row_job *job, const char *row, ptrdiff_t r, struct
     struct row_state *st = &s->state;
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
         const ptrdiff_t n = left_for_tile(job, c);
-        const real *x = load_row(job, row + c * job->class_stride, n, s->in.row);
-        const real higher = tile_max(x, whole_lanes(n));
+        const real *x = reals_of_row(job, row + c * job->class_stride, n, s->in.row);
+        const real higher = tile_max(x, n);
         if (!(higher > st->max[r])) continue;
         st->max[r] = higher;
         if (!job->target.data) st->label[r] = (ireal)(c + find(x, n, higher));
@@ -190,9 +258,18 @@ static void reduce_mass(const fl_row_job *job, const char *t, ptrdiff_t r, ptrdi
 }
 
 /* One pass over x[n], classes c... of row r, whose label, if it is among them, is left out of the sum. */
-static struct pass pass_others(const struct row_state *st, ptrdiff_t r, ptrdiff_t c, ptrdiff_t n, const real *x) {
-    const ptrdiff_t label = st->label[r] - c;
-    return tile_exp_sum(x, whole_lanes(n), st->max[r], label >= 0 && label < n ? label : -1);
+static struct pass pass_others(const struct row_state *st, ptrdiff_t r, ptrdiff_t c, ptrdiff_t n, const real *x,
+                               real *kept) {
+    const ptrdiff_t at = st->label[r] - c, label = at >= 0 && at < n ? at : -1;
+    const real max = st->max[r];
+    ireal sign[FL_LANES] = {0};
+    double lane[FL_LANES] = {0};
+    if (kept)
+        tile_exp_sum_keep(lane, sign, x, n, max, label, kept + c);
+    else
+        tile_exp_sum(lane, sign, x, n, max, label);
+    for (int l = 1; l < FL_LANES; l++) sign[0] |= sign[l];
+    return (struct pass){fold_lanes(lane), sign[0] < 0 || (label >= 0 && x[label] > max)};
 }
 
 /* Fill the state of row r. The first tile of classes is read for its largest logit first; the others are summed with the
@@ -201,23 +278,17 @@ static struct pass pass_others(const struct row_state *st, ptrdiff_t r, ptrdiff_
 static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct row_scratch *s) {
     struct row_state *st = &s->state;
     const char *row = position(&job->logits, p), *t = distribution_at(job, p);
-    real *kept = kept_row(job, r, s);
-    const int known = kept && job->classes > FL_TILE;
+    real *fits = kept_row(job, r, s), *kept = job->want & FL_GRAD ? fits : NULL;
+    const int known = fits && job->classes > FL_TILE;
     if (known) find_max(job, row, r, s);
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = left_for_tile(job, c), lanes = whole_lanes(n);
-        const real *x = load_row(job, row + c * job->class_stride, n, s->in.row);
+        const ptrdiff_t n = left_for_tile(job, c);
+        const char *tile = row + c * job->class_stride;
+        const real *x = has_mass(job) ? load_row(job, tile, n, s->in.row) : reals_of_row(job, tile, n, s->in.row);
         if (c == 0 && !known) raise_to_tile(job, r, c, n, x, st);
-        if (kept && job->want & FL_GRAD) {
-            const ptrdiff_t label = st->label[r] - c;
-            tile_exp_raised(kept + c, x, lanes, st->max[r]);
-            if (label >= 0 && label < n) kept[c + label] = 0;
-            st->others[r] += tile_sum(kept + c, lanes) * (double)V_LOWER;
-        } else {
-            struct pass found = pass_others(st, r, c, n, x);
-            if (found.exceeded && raise_to_tile(job, r, c, n, x, st)) found = pass_others(st, r, c, n, x);
-            st->others[r] += found.sum * (double)V_LOWER;
-        }
+        struct pass found = pass_others(st, r, c, n, x, kept);
+        if (found.exceeded && raise_to_tile(job, r, c, n, x, st)) found = pass_others(st, r, c, n, x, kept);
+        st->others[r] += found.sum * (double)V_LOWER;
         const ptrdiff_t label = st->label[r] - c;
         if (label >= 0 && label < n) st->target_logit[r] = x[label];
         if (has_mass(job)) reduce_mass(job, t, r, c, n, x, label, s);
@@ -263,10 +334,11 @@ static void row_gradient(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct
         return;
     }
     for (ptrdiff_t c = 0; c < job->classes; c += FL_TILE) {
-        const ptrdiff_t n = left_for_tile(job, c);
-        real *g = n % FL_LANES == 0 ? to + c : s->out;
-        gradient_tile(job, row, t, r, c, n, g, s);
-        if (g == s->out) memcpy(to + c, g, (size_t)n * sizeof(real));
+        const ptrdiff_t n = left_for_tile(job, c), body = n & -(ptrdiff_t)FL_LANES;
+        if (body) gradient_tile(job, row, t, r, c, body, to + c, s);
+        if (body == n) continue;
+        gradient_tile(job, row, t, r, c + body, n - body, s->out, s);
+        for (ptrdiff_t i = body; i < n; i++) to[c + i] = s->out[i - body];
     }
     to[st->label[r]] = st->at_target[r];
 }

@@ -17,6 +17,7 @@
 enum {
     MAX_ROWS = FL_TILE / 4, /* positions per block at most */
     COLUMN_CLASSES = 32,    /* classes per tile of columns */
+    LINE = 64 / sizeof(real), /* reals in a cache line */
     ROW_CLASSES = 40,       /* longer rows are done one by one: shorter ones cost more than their exponentials */
     KEPT = COLUMN_CLASSES * MAX_ROWS - 2 * FL_TILE,
     CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : 8 /* floats carry nothing; what follows stays aligned */
