@@ -17,11 +17,18 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "tests" / "c" / "vecmath_check.c"
 DEEP = os.environ.get("FASTLOSS_DEEP", "") not in ("", "0")
 
-<<<<<<< HEAD
-FUNCTIONS = ["atan", "exp", "exp_parts", "exp_raised", "expm1", "log", "log1p", "log1p_unit", "inverse_unit"]
-=======
-FUNCTIONS = ["atan", "exp", "exp_below", "exp_parts", "exp_raised", "expm1", "log", "log1p", "log1p_unit"]
->>>>>>> a4
+FUNCTIONS = [
+    "atan",
+    "exp",
+    "exp_below",
+    "exp_parts",
+    "exp_raised",
+    "expm1",
+    "log",
+    "log1p",
+    "log1p_unit",
+    "inverse_unit",
+]
 
 # As kernels are compiled.
 FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", f"-I{ROOT / 'csrc'}"]

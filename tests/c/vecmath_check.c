@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-<<<<<<< HEAD
-/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised lowered, r_log1p_unit, r_inverse_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
+/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised and r_exp_below lowered, r_log1p_unit, r_inverse_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
  *
- *     vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]
-=======
-/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised and r_exp_below lowered, r_log1p_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
- *
- *     vecmath_check atan|exp|exp_below|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]
->>>>>>> a4
+ *     vecmath_check atan|exp|exp_below|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]
  *
  * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
  * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
@@ -256,10 +250,6 @@ int main(int argc, char **argv) {
     if ((argc == 2 || argc == 3) && *end == '\0' && step > 0)
         for (int i = 0; i < COUNT(functions); i++)
             if (strcmp(argv[1], functions[i].name) == 0) return check(&functions[i], step);
-<<<<<<< HEAD
-    fprintf(stderr, "usage: vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]\n");
-=======
-    fprintf(stderr, "usage: vecmath_check atan|exp|exp_below|exp_parts|exp_raised|expm1|log|log1p|log1p_unit [step]\n");
->>>>>>> a4
+    fprintf(stderr, "usage: vecmath_check atan|exp|exp_below|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]\n");
     return 2;
 }
