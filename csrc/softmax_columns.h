@@ -41,7 +41,7 @@ static void column_join(struct row_state *st, const real *restrict higher, ptrdi
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++)
-        others[r] += (double)r_exp_below(r_where(higher[r] > max[r], target_logit[r] - max[r], -R_INFINITY));
+        others[r] += (double)r_exp_raised(r_where(higher[r] > max[r], target_logit[r] - max[r], -R_INFINITY));
 }
 
 /* Put the sums in terms of a larger logit than those of the tiles before. */
@@ -82,13 +82,13 @@ struct column_lanes {
 /* exp(x - max), raised, of class c; 0 at the label, whose logit is kept instead. It takes x's place if it is kept. */
 FL_INLINE real column_term(struct column_lanes *t, int l, real *x, ptrdiff_t c, int keep) {
     const int is_label = t->label[l] == (ireal)c;
-    const real logit = *x, e = r_exp_below(r_where(is_label, -R_INFINITY, logit - t->max[l]));
+    const real logit = *x, e = r_exp_raised(r_where(is_label, -R_INFINITY, logit - t->max[l]));
     t->target_logit[l] = r_where(is_label, logit, t->target_logit[l]);
     if (keep) *x = e;
     return e;
 }
 
-/* Sums over classes first... of x[classes][n], four, two or one at a time; `others` is raised like r_exp_below until the
+/* Sums over classes first... of x[classes][n], four, two or one at a time; `others` is raised like r_exp_raised until the
  * block is complete. Meanwhile what follows the columns in memory comes into the cache: a processor foresees no runs that
  * short. */
 FL_INLINE void column_sum_lanes(struct row_state *st, real (*restrict x)[MAX_ROWS], const real *const *ahead,
@@ -169,7 +169,7 @@ static void column_gradient(const struct row_state *st, real *restrict g, const 
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
-        const real other = r_exp_below(x[r] - max[r]) * V_LOWER * inverse[r];
+        const real other = r_exp_raised(x[r] - max[r]) * V_LOWER * inverse[r];
         g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
     }
 }
@@ -200,7 +200,7 @@ static void column_mass_gradient(const struct row_state *st, real *restrict g, c
     FL_INDEPENDENT
     for (ptrdiff_t r = 0; r < n; r++) {
         const real q = r_fma(t[r], keep, spread) * w;
-        const real other = r_fma(r_exp_below(x[r] - max[r]) * V_LOWER, inverse[r], -(factor[r] * q));
+        const real other = r_fma(r_exp_raised(x[r] - max[r]) * V_LOWER, inverse[r], -(factor[r] * q));
         g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
     }
 }

@@ -26,18 +26,18 @@ static real tile_max(const real *restrict x, ptrdiff_t n) {
     return fold_max(lane);
 }
 
-/* e = exp(x - max), raised as by r_exp_below; max is no less than any x. */
+/* e = exp(x - max), raised as by r_exp_raised; max is no less than any x. */
 static void tile_exp_raised(real *restrict e, const real *restrict x, ptrdiff_t n, real max) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp_below(x[i] - max);
+    for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp_raised(x[i] - max);
 }
 
 /* y = exp(x - max) * factor */
 static void tile_exp(real *restrict y, const real *restrict x, ptrdiff_t n, real max, real factor) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp_below(x[i] - max) * V_LOWER * factor;
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp_raised(x[i] - max) * V_LOWER * factor;
 }
 
 /* y = e * factor, e raised */
@@ -58,7 +58,7 @@ struct pass {
  * a sign where an x exceeds max, and perhaps at NaN: cheaper to find than the largest x. */
 FL_INLINE real four_terms(const real *restrict x, real max, ireal *restrict sign, real *restrict e, int keep) {
     const real a = max - x[0], b = max - x[FL_LANES], c = max - x[2 * FL_LANES], d = max - x[3 * FL_LANES];
-    const real p = r_exp_below(-a), q = r_exp_below(-b), r = r_exp_below(-c), t = r_exp_below(-d);
+    const real p = r_exp_raised(-a), q = r_exp_raised(-b), r = r_exp_raised(-c), t = r_exp_raised(-d);
     *sign |= r_bits(a) | r_bits(b) | r_bits(c) | r_bits(d);
     if (keep) e[0] = p, e[FL_LANES] = q, e[2 * FL_LANES] = r, e[3 * FL_LANES] = t;
     return (p + q) + (r + t);

@@ -122,21 +122,6 @@ FL_INLINE real r_exp_raised(real x) {
     return x < V_EXP_MIN ? R(0.0) : v_exp_reduced(r) * power;
 }
 
-/* r_exp_raised of a difference of logits, one operation cheaper: ln 2 in one float is off by 2^-29 of itself, so that the
- * result of x is off by |x| 2^-28.4: less than what the rounding of the difference does to it. Doubles, and what does not
- * fuse, would be off by more than that. NaN stays. */
-FL_INLINE real r_exp_below(real x) {
-#if FL_REAL == 32 && defined(V_FUSED)
-    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)((V_ONE_BITS >> V_MANTISSA_BITS) + V_RAISE);
-    const real shifted = r_fma(x, V_LOG2E, magic);
-    const real r = r_fma(shifted - magic, -V_LN2, x);
-    const real power = r_from_bits((ireal)((ureal)r_bits(shifted) << V_MANTISSA_BITS));
-    return x < V_EXP_MIN ? R(0.0) : v_exp_reduced(r) * power;
-#else
-    return r_exp_raised(x);
-#endif
-}
-
 /* exp(x) in parts, for sums that cancel and products that would overflow on the way: (mantissa + low) half rest, where
  * half and rest are powers of two and mantissa is near 1. Beyond the bounds it is 0, or as large as can be. */
 struct exp_parts {

@@ -74,7 +74,7 @@ def run(capsys, *words):
 
 
 KINDS = {
-    "stored.npz": (20, ""),
+    "stored.npz": (17, ""),
     "packed.npz": (1, "is one task: input is compressed, and cannot be read from the middle"),
     "a.parquet": (14, ""),
     "a.feather": (15, ""),
@@ -130,7 +130,7 @@ def test_arrays_beside_a_table_and_other_layouts(arrays, tasks, tmp_path, capsys
     np.savez(tmp_path / "f.npz", input=np.asfortranarray(arrays["input"]), target=arrays["target"])
     found, _ = run(capsys, tmp_path / "f.npz", "--dask", "local")
     assert found["value"] == pytest.approx(fl.cross_entropy(arrays["input"], arrays["target"]), rel=1e-12)
-    assert len(tasks) == 14 + 20
+    assert len(tasks) == 14 + 17
     np.savez(tmp_path / "t.npz", input=arrays["input"].T, target=arrays["target"])
     found, _ = run(capsys, tmp_path / "t.npz", "--class-axis", "0", "--dask", "local")
     assert found["value"] == pytest.approx(fl.cross_entropy(arrays["input"], arrays["target"]), rel=1e-12)

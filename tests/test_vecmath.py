@@ -20,7 +20,6 @@ DEEP = os.environ.get("FASTLOSS_DEEP", "") not in ("", "0")
 FUNCTIONS = [
     "atan",
     "exp",
-    "exp_below",
     "exp_parts",
     "exp_raised",
     "expm1",

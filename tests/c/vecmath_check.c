@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised and r_exp_below lowered, r_log1p_unit, r_inverse_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
+/* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised lowered, r_log1p_unit, r_inverse_unit, or exp of r_exp_parts of csrc/vecmath.h, compiled per (ISA, real) as kernels are.
  *
- *     vecmath_check atan|exp|exp_below|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]
+ *     vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]
  *
  * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
  * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
@@ -55,10 +55,6 @@ static inline real r_exp_of_raised(real x) {
     const real open = r_exp(x), lowered = r_exp_raised(x) * V_LOWER;
     return x > 0 ? open : lowered;
 }
-static inline real r_exp_of_below(real x) {
-    const real open = r_exp(x), lowered = r_exp_below(x) * V_LOWER;
-    return x > 0 ? open : lowered;
-}
 /* Of [0, 1] only. */
 static inline real r_log1p_of_unit(real x) {
     const real open = r_log1p(x), unit = r_log1p_unit(x);
@@ -75,7 +71,6 @@ ARRAY_FUNCTION(log1p_of_unit)
 ARRAY_FUNCTION(atan)
 ARRAY_FUNCTION(exp)
 ARRAY_FUNCTION(exp_of_raised)
-ARRAY_FUNCTION(exp_of_below)
 ARRAY_FUNCTION(exp_of_parts)
 ARRAY_FUNCTION(expm1)
 ARRAY_FUNCTION(log)
@@ -137,7 +132,6 @@ static const function functions[] = {
     FUNCTION(atan, 1.5, 1.5), FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, WIDE(exp), 0.8, 0.8, exp_specials,
     COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     {"exp_raised", array_exp_of_raised, WIDE(exp), 1.1, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
-    {"exp_below", array_exp_of_below, WIDE(exp), 5.0, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0),
     {"log1p_unit", array_log1p_of_unit, WIDE(log1p), 2.0, 2.0, log1p_specials, COUNT(log1p_specials), log1p_ranges,
     COUNT(log1p_ranges)},
@@ -250,6 +244,6 @@ int main(int argc, char **argv) {
     if ((argc == 2 || argc == 3) && *end == '\0' && step > 0)
         for (int i = 0; i < COUNT(functions); i++)
             if (strcmp(argv[1], functions[i].name) == 0) return check(&functions[i], step);
-    fprintf(stderr, "usage: vecmath_check atan|exp|exp_below|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]\n");
+    fprintf(stderr, "usage: vecmath_check atan|exp|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]\n");
     return 2;
 }
