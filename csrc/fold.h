@@ -60,13 +60,13 @@ static void tile_exp_product(real *restrict e, real *restrict product, const rea
     }
 }
 
-/* Terms that are 1 become 0 in e, and 1 in `one`, where all others become 0. */
-static void tile_take_ones(real *restrict e, real *restrict one, ptrdiff_t n) {
+/* Terms that are `unit`, which stands for 1, become 0 in e, and 1 in `one`, where all others become 0. */
+static void tile_take_ones(real *restrict e, real *restrict one, ptrdiff_t n, real unit) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
-        one[i] = e[i] == 1 ? R(1.0) : R(0.0);
-        e[i] = e[i] == 1 ? R(0.0) : e[i];
+        one[i] = e[i] == unit ? R(1.0) : R(0.0);
+        e[i] = e[i] == unit ? R(0.0) : e[i];
     }
 }
 
@@ -94,20 +94,23 @@ static void tile_exp_open(real *restrict e, const real *restrict x, ptrdiff_t n,
  * the largest of x. */
 static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real *one, real *product) {
     const real largest = tile_max(x, n), higher = r_min(largest, R_MAX);
+    real lower = 1; /* what the terms in e are multiplied by yet: subnormal ones would cost a hundred times as much */
     if (higher > f->max) raise_fold(f, higher);
     if (product) {
         tile_exp_product(e, product, x, n, f->max);
         f->moment += tile_sum(product, n);
     } else if (largest > f->max)
         tile_exp_open(e, x, n, f->max);
-    else
-        tile_exp(e, x, n, f->max, 1);
-    double sum = tile_sum(e, n);
+    else {
+        tile_exp_raised(e, x, n, f->max);
+        lower = V_LOWER;
+    }
+    double sum = tile_sum(e, n) * (double)lower;
     if (r_exp(higher - f->max) == 1) { /* the tile has a 1: beside as much else it may simply be subtracted */
         if (sum < 2) {
-            tile_take_ones(e, one, n);
+            tile_take_ones(e, one, n, 1 / lower);
             f->ones += tile_sum(one, n);
-            sum = tile_sum(e, n);
+            sum = tile_sum(e, n) * (double)lower;
         } else {
             f->ones += 1;
             sum -= 1;
