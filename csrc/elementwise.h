@@ -52,6 +52,8 @@ FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn o
     double sum[FL_LANES];
     memcpy(sum, lane, sizeof sum);
     for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
+        /* One stream alone is not fetched ahead fast enough: 42 instead of 28 GB/s. */
+        if (n_in == 1 && n_grad == 0) __builtin_prefetch((const char *)(local.in[0] + i) + 2048);
         FL_ONE_STEP
         for (int l = 0; l < FL_LANES; l++) {
             const struct term t = term_at(&local, i + l, op, n_in, local.param);
