@@ -73,11 +73,42 @@ def run_tile(
     state: Sequence[NDArray[np.float64] | None],
     gradient: Sequence[NDArray[np.float64] | None] | None,
 ) -> None: ...
-def overlap_loss(*args: Any) -> Any: ...
+def overlap_loss(
+    name: Any,
+    formula: tuple[Any, ...],
+    params: Any,
+    input: Any,
+    target: Any,
+    mode: Any,
+    from_logits: Any,
+    class_axis: Any,
+    per_image: Any,
+    classes: Any,
+    ignore_index: Any,
+    reduction: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
 def overlap_formula_of(
     formula: tuple[int, float, float, float, float, int], sums: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
-def row_sums(*args: Any) -> Any: ...
+def row_sums(
+    spec: Any,
+    operands: tuple[Any, ...],
+    params: tuple[Any, ...],
+    outer: int,
+    parameter: float,
+    whole_samples: bool,
+    reduction: Any,
+    mask: Any,
+    return_grad: Any,
+    grad_output: Any,
+    out: Any,
+    grad_out: Any,
+) -> Any: ...
 def run_row_sums(
     index: int,
     real_size: int,
