@@ -197,7 +197,7 @@ def test_a_cluster(arrays, tmp_path, capsys):
     with (
         dask.config.set({"distributed.logging.distributed": "critical", "distributed.worker.daemon": True}),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
         ) as cluster,
     ):
         address = cluster.scheduler_address

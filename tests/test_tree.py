@@ -35,7 +35,7 @@ def cluster():
     with (
         dask.config.set({"distributed.logging.distributed": "critical", "distributed.worker.daemon": True}),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
         ) as found,
     ):
         yield found
