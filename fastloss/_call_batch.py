@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _config
+from . import _config, reference
 from ._arrays import Array, as_array, as_mask, working_dtype
 from ._call import check_options, outputs, reduced, result, scale_of, split_grad_output
 from ._call_distance import Measure, VectorJob, general_vectors
 from ._call_distance import run as run_vectors
 from ._call_linear import whole_lanes
-from .reference import ranking as definitions
 
 TILE_BYTES = 16 * 2**20  # of a block of rows of the matrix of all pairs
 METRICS = ("euclidean", "sqeuclidean")
@@ -79,7 +78,7 @@ def hardest(batch: Batch) -> tuple[Array, Array]:
     """Per anchor the farthest vector of its label and the nearest of another, the lowest index among equals; -1 where
     there is none."""
     if _config.get_backend() == "reference":
-        return definitions.hardest(batch.vectors.astype(np.float64), batch.labels)
+        return reference.ranking.hardest(batch.vectors.astype(np.float64), batch.labels)
     assert _config.native is not None
     n, features = batch.vectors.shape
     positive, negative = np.full(n, -1), np.full(n, -1)
@@ -274,7 +273,7 @@ def batch_all(
         if _config.get_backend() == "reference":
             x = call.batch.vectors.astype(np.float64)
             found = BatchSums(
-                *definitions.all_triplets(x, call.batch.labels, call.counted, upstream, margin, call.metric)
+                *reference.ranking.all_triplets(x, call.batch.labels, call.counted, upstream, margin, call.metric)
             )
         else:
             found = all_triplets(call.batch, call.counted, upstream, margin, call.metric, call.grads is not None)
