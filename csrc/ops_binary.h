@@ -60,11 +60,10 @@ FL_INLINE struct term op_soft_margin(const real *x, const real *p) {
  * clamp passes the gradient at equality. */
 FL_INLINE struct term op_hinge_embedding(const real *x, const real *p) {
     const real s = x[0], y = x[1], d = p[0] - s;
-    const real below = d >= 0 ? R(1.0) : 0, near = y == -1 ? 0 : R(1.0), far = y == 1 ? 0 : below;
-    const real negative = y == -1 ? r_max(0, d) : r_max(p[0], s), value = y == 1 ? s : negative;
-    const int known = (s == s) & (y == y);
-    return (struct term){
-        .value = known ? value : s + y, .grad = {known ? near - far : s + y}, .hess = known ? 0 : s + y};
+    const real negative = y == -1 ? r_max(0, d) : r_max(p[0], s), known = y == y ? 0 : y;
+    const real value = (y == 1 ? s : negative) + known, unless = value == value ? 0 : value;
+    const real kept = d >= 0 ? 0 : R(1.0), slope = y == -1 ? kept - 1 : kept;
+    return (struct term){.value = value, .grad = {(y == 1 ? R(1.0) : slope) + unless}, .hess = unless};
 }
 
 /* max(0, margin - y (x1 - x2)), gradients in x1 and x2; the clamp passes them at equality. */

@@ -200,6 +200,14 @@ FL_INLINE struct term op_tweedie(const real *x, const real *p) {
     };
 }
 
+/* The same for 1 < p < 2 and y >= 0, where neither term of the value is negative, so that nothing cancels in it. */
+FL_INLINE struct term op_tweedie_between(const real *x, const real *p) {
+    const real to_one = 1 - p[0], to_two = 2 - p[0]; /* exact */
+    struct term t = op_tweedie(x, p);
+    t.value = r_exp_product(1 / to_two, to_two, x[0]) - r_exp_product(x[1], to_one, x[0]) * (1 / to_one);
+    return t;
+}
+
 /* The same of the mean v: v^(1 - p) (v / (2 - p) - y / (1 - p)), gradient v^-p (v - y). */
 FL_INLINE struct term op_tweedie_rate(const real *x, const real *p) {
     const real v = x[0], y = x[1];

@@ -149,6 +149,22 @@ FL_INLINE struct exp_parts r_exp_parts(real x) {
 /* f exp(x) without low: overflows and underflows only if the product does. */
 FL_INLINE real r_exp_times(struct exp_parts e, real f) { return f * e.half * e.mantissa * e.rest; }
 
+/* f exp(c x) of f >= 0; the product c x, which may be large, is not rounded. Overflows only if the result does, but for f
+ * that are no normal numbers. */
+FL_INLINE real r_exp_product(real f, real c, real x) {
+    const ureal twice_bias = 2 * (V_ONE_BITS >> V_MANTISSA_BITS);
+    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)twice_bias;
+    const real product = c * x, low = r_product_error(c, x, product), shifted = r_fma(product, V_LOG2E, magic);
+    const real n = shifted - magic;
+    const real r = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, product)) + low;
+    const ureal i = (ureal)r_bits(shifted);
+    const ureal half = (i << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
+    const ureal rest = (i << V_MANTISSA_BITS) - half;
+    const real scaled = f * r_from_bits((ireal)half) * v_exp_reduced(r) * r_from_bits((ireal)rest);
+    const real bounded = product > V_PARTS_MAX ? r_where(f > 0, R_INFINITY, f) : scaled;
+    return product < V_PARTS_MIN ? f - f : bounded;
+}
+
 /* exp(x) - 1 = 2^n (r + r^2 tail) + (2^n - 1), with all its digits near 0; taken by halves, since 2^n may be too large
  * for a number. -0 gives 0. */
 FL_INLINE real r_expm1(real x) {

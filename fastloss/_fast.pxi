@@ -50,6 +50,14 @@ cdef inline bint is_plain(object x) noexcept:
     return (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) > 0
 
 
+cdef inline bint is_floating(object x) noexcept:
+    """The same, or of float16."""
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    return is_plain(x) or (cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT16 and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) > 0)
+
+
 cdef inline bint same_layout(object x, object y) noexcept:
     if not is_plain(y):
         return False
@@ -73,8 +81,8 @@ cdef inline bint is_mask(object x, object mask) noexcept:
 
 cdef inline int direct_dtype(int kind) noexcept:
     return (FL_FLOAT32 if kind == cnp.NPY_FLOAT else FL_FLOAT64 if kind == cnp.NPY_DOUBLE else
-            FL_BOOL if kind == cnp.NPY_BOOL else FL_UINT8 if kind == cnp.NPY_UINT8 else
-            FL_INT32 if kind == cnp.NPY_INT32 else FL_INT64)
+            FL_FLOAT16 if kind == cnp.NPY_FLOAT16 else FL_BOOL if kind == cnp.NPY_BOOL else
+            FL_UINT8 if kind == cnp.NPY_UINT8 else FL_INT32 if kind == cnp.NPY_INT32 else FL_INT64)
 
 
 cdef inline void direct(fl_operand *op, cnp.ndarray a) noexcept:
@@ -133,6 +141,16 @@ cdef inline object empty_like(cnp.ndarray x):
     return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
 
 
+cdef inline int working_size(cnp.ndarray x) noexcept:
+    """Bytes of a number in which losses of these are computed: float16 in float32."""
+    return 8 if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else 4
+
+
+cdef inline object empty_working(cnp.ndarray x):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x),
+                             cnp.NPY_DOUBLE if working_size(x) == 8 else cnp.NPY_FLOAT, 0)
+
+
 cdef inline bint native_backend():
     return get_value(_backend) == "native"
 
@@ -140,7 +158,7 @@ cdef inline bint native_backend():
 cdef inline bint all_alike(tuple operands) noexcept:
     """Plain arrays of one shape, at least 1-D, the first one floating and the others of its dtype or integer."""
     cdef Py_ssize_t k
-    if not is_plain(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
+    if not is_floating(operands[0]) or cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) == 0:
         return False
     for k in range(1, len(operands)):
         if not goes_along(operands[0], operands[k]):
@@ -202,7 +220,7 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
                              bint return_hess, hess, double factor):
     """None: an operand leaves its domain, or nothing counts; the general path says what then."""
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
-    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
+    cdef const fl_kernels *table = fl_table(working_size(x))
     cdef fl_elementwise_job job
     cdef fl_fold fold
     cdef double denominator
@@ -232,16 +250,16 @@ cdef object fast_elementwise(spec, tuple operands, tuple params, int kind, weigh
         job.grad[k] = NULL
         job.grad_acc[k].data = NULL
     if kind == NONE:
-        value = empty_like(x)
+        value = empty_working(x)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
     if return_grad:
         job.want |= FL_GRAD
         for k in range(predictions):
             if fresh:
-                grads += (empty_like(x),)
+                grads += (empty_working(x),)
             job.grad[k] = cnp.PyArray_DATA(<cnp.ndarray>grads[k])
     if return_hess:
-        hess = empty_like(x) if hess is None else hess
+        hess = empty_working(x) if hess is None else hess
         job.want |= FL_HESS
         job.hess = cnp.PyArray_DATA(<cnp.ndarray>hess)
     # From here on nothing is read from the arrays' shapes: another thread may change them.

@@ -30,7 +30,8 @@ WEIGHTED_POISSON = Elementwise("poisson", weighted_mean=True, domains=COUNTS)
 WEIGHTED_POISSON_RATE = Elementwise("poisson_rate", weighted_mean=True, domains=RATES)
 # Which targets there are depends on the power; elementwise.h (domain_of) knows it too.
 TWEEDIE_REAL, TWEEDIE_COUNT, TWEEDIE_POSITIVE = (
-    Elementwise("tweedie", weighted_mean=True, domains=of_target) for of_target in ((), COUNTS, ((1, POSITIVE),))
+    Elementwise(name, weighted_mean=True, domains=of_target)
+    for name, of_target in (("tweedie", ()), ("tweedie_between", COUNTS), ("tweedie", ((1, POSITIVE),)))
 )
 TWEEDIE_RATE_REAL, TWEEDIE_RATE_COUNT, TWEEDIE_RATE_POSITIVE = (
     Elementwise("tweedie_rate", weighted_mean=True, domains=((0, POSITIVE), *of_target))

@@ -123,7 +123,7 @@ CASES = [
         "tweedie",
         "tweedie_nll_loss",
         "TweedieNLLLoss",
-        "tweedie",
+        "tweedie_between",
         _counts,
         defaults=_POWER,
         bounds=_COUNTS,

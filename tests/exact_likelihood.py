@@ -205,12 +205,15 @@ def tweedie(x: mpf, y: mpf, p: mpf) -> Numbers:
     return [first / (2 - p) - second / (1 - p), first - second]
 
 
+tweedie_between = tweedie
+
+
 def tweedie_rate(x: mpf, y: mpf, p: mpf) -> Numbers:
     return [x ** (2 - p) / (2 - p) - y * x ** (1 - p) / (1 - p), x ** (1 - p) - y * x**-p] if x > 0 else [mpf(0)] * 2
 
 
-def draw_tweedie(draw: Draw) -> tuple[dict, dict]:
-    operands, p = _logs_and_counts(draw), draw.one_of(1.5, 1.1, 1.9, 3.0, 0.0, -1.5)
+def _draw_tweedie(draw: Draw, p: float) -> tuple[dict, dict]:
+    operands = _logs_and_counts(draw)
     if draw.kind == "wide":
         operands["input"] = draw.wide(-6, 2.3)
     if draw.kind == "kink" and not 1 < p < 2:  # where the value vanishes
@@ -222,7 +225,15 @@ def draw_tweedie(draw: Draw) -> tuple[dict, dict]:
     return operands, {"power": p}
 
 
+def draw_tweedie(draw: Draw) -> tuple[dict, dict]:
+    return _draw_tweedie(draw, draw.one_of(3.0, 2.5, 0.0, -1.5))
+
+
+def draw_tweedie_between(draw: Draw) -> tuple[dict, dict]:
+    return _draw_tweedie(draw, draw.one_of(1.5, 1.1, 1.9, 1.001, 1.999))
+
+
 def draw_tweedie_rate(draw: Draw) -> tuple[dict, dict]:
-    operands, options = draw_tweedie(draw)
+    operands, options = _draw_tweedie(draw, draw.one_of(1.5, 1.1, 1.9, 3.0, 0.0, -1.5))
     x = np.exp(np.clip(operands["input"], -80, 80)) if draw.kind != "subnormal" else operands["input"]
     return {**operands, "input": _positive(draw, x)}, options

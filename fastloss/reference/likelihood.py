@@ -18,6 +18,7 @@ __all__ = [
     "poisson_rate",
     "poisson_rate_full",
     "tweedie",
+    "tweedie_between",
     "tweedie_rate",
 ]
 
@@ -126,6 +127,9 @@ def tweedie(x: Array, y: Array, power: float) -> Term:
     value = _difference(first / to_two, second / to_one, np.inf)
     grad = _difference(first, second, np.inf if power < 1.0 else -np.inf)
     return value, (grad,), _difference(to_two * first, to_one * second, np.inf)
+
+
+tweedie_between = tweedie  # 1 < power < 2, where the kernel is another
 
 
 @np.errstate(all="ignore")
