@@ -161,7 +161,7 @@ FL_INLINE real r_exp_product(real f, real c, real x) {
     const ureal half = (i << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
     const ureal rest = (i << V_MANTISSA_BITS) - half;
     const real scaled = f * r_from_bits((ireal)half) * v_exp_reduced(r) * r_from_bits((ireal)rest);
-    const real bounded = product > V_PARTS_MAX ? r_where(f > 0, R_INFINITY, f) : scaled;
+    const real bounded = product > V_PARTS_MAX ? r_max(f * R_INFINITY, f) : scaled;
     return product < V_PARTS_MIN ? f - f : bounded;
 }
 
