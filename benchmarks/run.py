@@ -3,7 +3,10 @@
 
     python benchmarks/run.py --threads 2 1 --quick --write-readme
 
-With --write-readme every cell is measured unless --cells says otherwise; --quick then means few rounds of each.
+With --write-readme every cell is measured unless --cells says otherwise; --quick then means few rounds of each. That
+takes an hour; it can be done in portions, each with --json, which are put together by
+
+    python benchmarks/run.py --write-readme --from small.json large.json
 """
 
 from __future__ import annotations
@@ -25,15 +28,38 @@ def main() -> int:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--write-readme", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--from", type=Path, nargs="+", dest="portions")
     options, words = parser.parse_known_args()
     if not options.write_readme:
         return fastloss(["bench", *sys.argv[1:]])
+    if options.portions:
+        portions = [run for path in options.portions for run in json.loads(path.read_text())["runs"]]
+        return write(
+            together(portions), "python benchmarks/run.py --write-readme --from, of portions measured one by one"
+        )
     command = shlex.join(["python", "benchmarks/run.py", *words, "--write-readme"])
     words += [] if "--cells" in words else ["--cells", "all"]
     with tempfile.TemporaryDirectory() as folder:
         target = options.json or Path(folder) / "runs.json"
         status = fastloss(["bench", *words, "--json", str(target)])
         return status or write(json.loads(target.read_text())["runs"], command)
+
+
+def together(portions: list) -> list:
+    """One run per number of threads, of the cells of all; what was measured last of a cell counts."""
+    runs: dict = {}
+    for portion in portions:
+        run = runs.setdefault(portion["threads"], {**portion, "cells": [], "notes": [], "peers": [], "versions": {}})
+        again = {cell["name"] for cell in portion["cells"]}
+        run["cells"] = [cell for cell in run["cells"] if cell["name"] not in again] + portion["cells"]
+        run["notes"] += [note for note in portion["notes"] if note not in run["notes"]]
+        run["peers"] += [peer for peer in portion["peers"] if peer not in run["peers"]]
+        run["versions"].update(portion["versions"])
+        run["load"] = max(run["load"], portion["load"])
+    for run in runs.values():
+        run["geometric_means"] = report.geometric_means(run["cells"], run["peers"])
+        run["losses"], run["floors"] = report.losses(run["cells"], run["peers"]), report.floors(run["cells"])
+    return list(runs.values())
 
 
 def write(runs: list, command: str) -> int:

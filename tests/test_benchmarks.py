@@ -64,6 +64,29 @@ def test_the_entry_of_the_checkout():
     assert done.returncode == 0 and "| mse 100 |" in done.stdout, done.stderr
 
 
+def test_portions_are_put_together():
+    """Of a cell that two of them hold, what was measured last counts."""
+    if not RUN.exists():
+        pytest.skip("benchmarks are in the checkout and the sdist")
+    spec = importlib.util.spec_from_file_location("benchmarks_run", RUN)
+    entry = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(entry)
+
+    def portion(threads, **ratios):
+        def mode(ratio):
+            quartiles = dict.fromkeys(QUARTILES, ratio)
+            return {"fastloss": {"us": quartiles}, "numpy": {"us": quartiles, "ratio": quartiles}}
+
+        measured = [{"name": name, "group": "small", "modes": {"forward": mode(r)}} for name, r in ratios.items()]
+        return {"threads": threads, "cells": measured, "peers": ["numpy"], "versions": {}, "notes": ["a"], "load": 0}
+
+    two, one = entry.together([portion(2, l1=0.5, mse=2.0), portion(1, l1=3.0), portion(2, l1=8.0, huber=0.5)])
+    assert [cell["name"] for cell in two["cells"]] == ["mse", "l1", "huber"] and two["notes"] == ["a"]
+    assert two["geometric_means"]["small"]["forward"]["numpy"] == pytest.approx(2.0)
+    assert [lost["cell"] for lost in two["losses"]] == ["huber"]
+    assert one["threads"] == 1 and one["geometric_means"]["small"]["forward"]["numpy"] == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
