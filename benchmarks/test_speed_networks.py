@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Our times of losses around networks, by pytest-benchmark."""
+
+from fastloss.bench import cells
+
+CELLS = [c for c in cells.CELLS if c.is_network]
+
+
+def test_speed(timed):
+    timed()
