@@ -27,7 +27,7 @@ class Directions:
             assert _config.native is not None
             features = given.shape[1]
             with np.errstate(all="ignore"):
-                whole = np.require(given, real, "CA") if features % LANES == 0 else padded_lanes(given, 0, real)
+                whole = np.require(given, real, ["C", "A"]) if features % LANES == 0 else padded_lanes(given, 0, real)
             self.given, self.vectors = whole, np.empty_like(whole)
             _config.native.directions(whole, factor, LEAST_NORM, None, self.vectors)
         else:
@@ -41,7 +41,7 @@ class Directions:
         if self.native:
             assert _config.native is not None
             own = np.empty_like(self.given)
-            _config.native.directions(self.given, self.factor, LEAST_NORM, np.require(g, self.real, "CA"), own)
+            _config.native.directions(self.given, self.factor, LEAST_NORM, np.require(g, self.real, ["C", "A"]), own)
             return own
         g = g.astype(np.float64) * self.factor
         if not self.normalize:
