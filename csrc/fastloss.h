@@ -195,13 +195,23 @@ typedef struct {
 /* Hardest positives and negatives of `rows` anchors, the first of which is vector `first` of `count`. */
 typedef struct {
     ptrdiff_t rows, first, count, features; /* features: whole lanes, padded with zeros */
-    void *products;      /* rows x whole lanes of `count` reals: anchor times vector; overwritten */
-    const void *vectors; /* count x features reals, contiguous */
-    const void *square;  /* whole lanes of `count` reals: squared lengths */
-    const void *label;   /* as many integers of the size of a real; the padding's is nobody's */
+    const void *products; /* rows x whole lanes of `count` reals: anchor times vector */
+    const void *vectors;  /* count x features reals, contiguous */
+    const void *square;   /* whole lanes of `count` reals: squared lengths */
+    const void *label;    /* as many integers of the size of a real; the padding's is nobody's */
     double largest_square, bound; /* bound: of a squared distance's error, relative to the squared lengths */
     int64_t *positive, *negative; /* rows: index, or -1 where there is none */
 } fl_mining_job;
+
+/* Vectors over their lengths (FL_VALUE), or the gradient by the vectors from that by their directions (FL_GRAD). */
+typedef struct {
+    int want;
+    ptrdiff_t features;   /* whole lanes, padded with zeros; so are all rows here, contiguous reals */
+    const void *vectors;
+    const void *gradient; /* by the directions times the factor; NULL for these themselves */
+    double factor, least; /* least: length by which a vector is divided at least */
+    void *out;
+} fl_direction_job;
 
 enum { FL_LEFT_OUT = -2 }; /* in place of a label: the row does not count */
 
@@ -302,6 +312,7 @@ typedef struct {
     ptrdiff_t (*distance_block)(const fl_distance_job *);                                /* rows per block */
     void (*distance)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*mine_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
+    void (*direction_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
     void (*overlap_sums)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     void (*overlap_gradient)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     ptrdiff_t (*lovasz_workspace)(const fl_overlap_job *); /* bytes for one thread */

@@ -21,6 +21,7 @@ extern const fl_kernels kernels;
 #include "linear.h"
 #include "box.h"
 #include "mining.h"
+#include "directions.h"
 #include "overlap_masks.h"
 #include "lovasz.h"
 #include "actions.h"
@@ -57,6 +58,7 @@ const fl_kernels kernels = {
     .distance_block = distance_block,
     .distance = distance_rows,
     .mine_row = mine_row,
+    .direction_row = direction_row,
     .overlap_sums = overlap_sums,
     .overlap_gradient = overlap_gradient,
     .lovasz_workspace = lovasz_workspace,

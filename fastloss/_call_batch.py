@@ -47,7 +47,7 @@ def batch_of(embeddings: Any, labels: Any) -> Batch:
         raise ValueError(f"labels has shape {a.shape}, expected {given.shape[:1]}: one per embedding")
     real = working_dtype((embeddings, given))
     codes = np.unique(a, return_inverse=True)[1].reshape(a.shape)
-    return Batch(given, np.ascontiguousarray(given, real), codes, real)
+    return Batch(given, np.require(given, real, ["C", "A"]), codes, real)
 
 
 def metric_of(metric: Any) -> str:

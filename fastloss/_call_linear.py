@@ -295,7 +295,10 @@ def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, s
     for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows, again=True):
         _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), factors)
         g = logits[:, : last - first]
-        to_input[rows] += g @ matrix
+        if first or k:
+            to_input[rows] += g @ matrix
+        else:
+            np.matmul(g, matrix, out=to_input[rows])
         if rows.start:
             to_weight[first:last, k] += g.T @ x
         else:
@@ -310,7 +313,7 @@ def tiled(job: LinearJob) -> Array:
     n, k_all = job.input.shape[0], job.linear_weight.shape[1]
     tiles = Tiles(job, min(n, ROWS)) if job.linear_weight.shape[0] and n * k_all else None
     value = np.zeros((n, k_all))
-    for g in job.grads or ():
+    for g in (job.grads or ())[0 if tiles is None else 2 :]:  # the others are written by their first tile
         g[...] = 0
     for start in range(0, n, ROWS):
         rows = slice(start, min(n, start + ROWS))

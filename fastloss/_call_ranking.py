@@ -8,37 +8,45 @@ from typing import Any
 
 import numpy as np
 
-from . import _config, _reference
+from . import _config, _reference, reference
 from ._arrays import Array, as_mask, working_dtype
 from ._call import boolean, check_options, outputs, reduced, result, scale_of, split_grad_output
-from ._call_batch import anchors_counted, embeddings_of
-from ._call_linear import LEFT_OUT, LinearJob, tiled
+from ._call_batch import anchors_counted, embeddings_of, padded_lanes
+from ._call_linear import LANES, LEFT_OUT, LinearJob, tiled
 
 LEAST_NORM = 1e-12  # as torch.nn.functional.normalize has it
 
 
 class Directions:
-    """Vectors over their lengths, and what that makes of a gradient."""
+    """Vectors over their lengths, times a factor, and what that makes of a gradient."""
 
     def __init__(self, given: Array, real: np.dtype[Any], normalize: bool, factor: float) -> None:
-        x = given.astype(np.float64)
-        self.normalize, self.factor = normalize, factor
-        with np.errstate(all="ignore"):
-            largest = np.abs(x).max(axis=1, keepdims=True, initial=0.0)
-            safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)  # squares neither overflow nor vanish
-            norm = np.sqrt(((x / safe) ** 2).sum(axis=1, keepdims=True)) * safe
-            self.clamped = norm < LEAST_NORM
-            self.norm = np.where(self.clamped, LEAST_NORM, norm)
-            self.unit = x / self.norm if normalize else x
-            self.vectors = np.ascontiguousarray(self.unit * factor, real)
+        self.given, self.real, self.normalize, self.factor = given, real, normalize, factor
+        self.native = normalize and _config.get_backend() == "native"
+        if self.native:
+            assert _config.native is not None
+            features = given.shape[1]
+            with np.errstate(all="ignore"):
+                whole = np.require(given, real, ["C", "A"]) if features % LANES == 0 else padded_lanes(given, 0, real)
+            self.given, self.vectors = whole, np.empty_like(whole)
+            _config.native.directions(whole, factor, LEAST_NORM, None, self.vectors)
+        else:
+            with np.errstate(all="ignore"):
+                x = given.astype(np.float64)
+                unit = reference.ranking.directions(x, LEAST_NORM)[0] if normalize else x
+                self.vectors = np.ascontiguousarray(unit * factor, real)
 
     def gradient(self, g: Array) -> Array:
-        """By the vectors as they were given, from that by `vectors`."""
+        """By the vectors as they were given, padding and all, from that by `vectors`."""
+        if self.native:
+            assert _config.native is not None
+            own = np.empty_like(self.given)
+            _config.native.directions(self.given, self.factor, LEAST_NORM, np.require(g, self.real, ["C", "A"]), own)
+            return own
         g = g.astype(np.float64) * self.factor
         if not self.normalize:
             return g
-        along = np.where(self.clamped, 0.0, (g * self.unit).sum(axis=1, keepdims=True))
-        return (g - along * self.unit) / self.norm
+        return reference.ranking.directions_gradient(self.given.astype(np.float64), g, LEAST_NORM)
 
 
 def ranked(
@@ -62,7 +70,7 @@ def ranked(
     count = len(queries)
     q = [Directions(a, real, unit, factor) for a in arrays[:count]]
     k = [Directions(a, real, unit, 1.0) for a in (arrays[count:] or arrays)]
-    x, w = (np.concatenate([d.vectors for d in part]) for part in (q, k))
+    x, w = (_joined([d.vectors for d in part]) for part in (q, k))
     job = LinearJob(
         real, x, w[:, np.newaxis], None, np.where(counted, target, LEFT_OUT)[:, np.newaxis], None, None, 0.0
     )
@@ -82,8 +90,12 @@ def ranked(
             by_query, by_key = _split(job.grads[0], q), _split(job.grads[1][:, 0], k)
             parts = [*by_query, *by_key] if keys else [a + b for a, b in zip(by_query, by_key, strict=True)]
             for to, g in zip(grads, parts, strict=True):
-                np.copyto(to, g, casting="same_kind")
+                np.copyto(to, g[:, : to.shape[1]], casting="same_kind")
         return result(reduced(float(unreduced.sum()), reduction, denominator, value), grads)
+
+
+def _joined(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _split(g: Array, parts: list[Directions]) -> list[Array]:

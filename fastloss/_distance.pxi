@@ -63,10 +63,9 @@ def run_vectors(given):
 def mine(cnp.ndarray products, cnp.ndarray vectors, cnp.ndarray square, cnp.ndarray label, Py_ssize_t first,
          double largest_square, double bound, cnp.ndarray positive, cnp.ndarray negative):
     """Hardest positives and negatives of the anchors first, first + 1, ...: indices into `vectors`, or -1. products:
-    (anchors, whole lanes of vectors), overwritten; vectors, square and label: padded to whole lanes; all contiguous."""
+    (anchors, whole lanes of vectors); vectors, square and label: padded to whole lanes; all contiguous."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(products))
     cdef fl_mining_job job
-    cdef fl_fold fold
     job.rows = cnp.PyArray_DIMS(products)[0]
     job.first = first
     job.count = cnp.PyArray_DIMS(vectors)[0]
@@ -78,7 +77,21 @@ def mine(cnp.ndarray products, cnp.ndarray vectors, cnp.ndarray square, cnp.ndar
     job.largest_square, job.bound = largest_square, bound
     job.positive = <int64_t *>cnp.PyArray_DATA(positive)
     job.negative = <int64_t *>cnp.PyArray_DATA(negative)
-    run(table.mine_row, &job, job.rows, cnp.PyArray_DIMS(products)[1], &fold, NULL, table)
+    run_alone(table.mine_row, &job, job.rows)
+
+
+def directions(cnp.ndarray vectors, double factor, double least, gradient, cnp.ndarray out):
+    """factor times the vectors over their lengths, at least `least`; or, given the gradient by that, the gradient by the
+    vectors. All arrays contiguous, of one shape and dtype, padded with zeros to whole lanes."""
+    cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(vectors))
+    cdef fl_direction_job job
+    job.want = FL_VALUE if gradient is None else FL_GRAD
+    job.features = cnp.PyArray_DIMS(vectors)[1]
+    job.vectors = cnp.PyArray_DATA(vectors)
+    job.gradient = NULL if gradient is None else cnp.PyArray_DATA(<cnp.ndarray>gradient)
+    job.factor, job.least = factor, least
+    job.out = cnp.PyArray_DATA(out)
+    run_alone(table.direction_row, &job, cnp.PyArray_DIMS(vectors)[0])
 
 
 # ---- the common case -------------------------------------------------------------------------------------------------

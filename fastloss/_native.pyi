@@ -238,6 +238,7 @@ def mine(
     positive: NDArray[np.int64],
     negative: NDArray[np.int64],
 ) -> None: ...
+def directions(vectors: _Array, factor: float, least: float, gradient: _Array | None, out: _Array) -> None: ...
 def run_ctc(
     real_size: int,
     log_probs: _Array,

@@ -192,7 +192,7 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t first
         Py_ssize_t count
         Py_ssize_t features
-        void *products
+        const void *products
         const void *vectors
         const void *square
         const void *label
@@ -200,6 +200,14 @@ cdef extern from "fastloss.h" nogil:
         double bound
         int64_t *positive
         int64_t *negative
+    ctypedef struct fl_direction_job:
+        int want
+        Py_ssize_t features
+        const void *vectors
+        const void *gradient
+        double factor
+        double least
+        void *out
     ctypedef struct fl_row_sum_job:
         fl_elementwise_job each
         Py_ssize_t row
@@ -261,6 +269,7 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t (*distance_block)(const fl_distance_job *) noexcept nogil
         fl_unit_fn distance
         fl_unit_fn mine_row
+        fl_unit_fn direction_row
         fl_unit_fn overlap_sums
         fl_unit_fn overlap_gradient
         Py_ssize_t (*lovasz_workspace)(const fl_overlap_job *) noexcept nogil

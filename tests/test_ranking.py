@@ -13,6 +13,8 @@ import pytest
 from cases import assert_close, bits
 
 import fastloss as fl
+from fastloss import _config
+from fastloss._call_ranking import Directions
 
 nan = math.nan
 each_backend = pytest.mark.parametrize("backend", ["native", "reference"])
@@ -197,6 +199,31 @@ def test_mining_has_equal_bits_over_threads(rng):
     assert len(found) == 1
 
 
+@each_dtype
+def test_mining_of_long_rows(dtype, rng):
+    """Of more vectors than a row of pieces has at its finest, and more per piece than a tile of candidates."""
+    count = 300_001
+    x = rng.normal(size=(count, 16)).astype(dtype)
+    labels = rng.integers(0, 3, count)
+    x[[5, 299_000]], x[[17, 250_000]] = 40, -40  # ties, of which the first wins
+    labels[[5, 299_000, 17, 250_000]] = 0, 0, 0, 1
+    x[1] = x[280_000]
+    labels[[1, 280_000]] = 0, 2
+    lanes = -(-count // 16) * 16
+    square, codes = np.full(lanes, np.inf, dtype), np.full(lanes, -1, np.int32 if dtype is np.float32 else np.int64)
+    square[:count], codes[:count] = (x.astype(float) ** 2).sum(axis=1), labels
+    products = np.zeros((18, lanes), dtype)
+    products[:, :count] = x[:18] @ x.T
+    found = np.zeros((2, 18), np.int64)
+    bound = 50 * float(np.finfo(dtype).eps)
+    _config.native.mine(products, x, square, codes, 0, float(square[:count].max()), bound, *found)
+    for anchor in (0, 1, 5, 16, 17):
+        d = ((x[anchor].astype(float) - x) ** 2).sum(axis=1)
+        same = labels == labels[anchor]
+        alike = same & (np.arange(count) != anchor)
+        assert tuple(found[:, anchor]) == (np.argmax(np.where(alike, d, -1)), np.argmin(np.where(same, np.inf, d)))
+
+
 @pytest.mark.parametrize("dtype", ["float16", ">f4", "int16", "float64"])
 def test_dtypes(dtype, rng):
     x, labels = rng.normal(0, 9, (40, 12)).astype(dtype), rng.integers(0, 6, 40).astype(np.uint8)
@@ -284,6 +311,66 @@ def test_float32_rankings_agree_with_float64(rng):
         for g, e in zip(grads, expected_grads, strict=True):
             assert g.dtype == np.float32
             np.testing.assert_allclose(g, e, atol=1e-5 * np.abs(e).max())
+
+
+def longdouble_directions(x, g):
+    """Rows of x over their lengths, and the gradient by x from g, that by these."""
+    x, g = x.astype(np.longdouble), g.astype(np.longdouble)
+    length = np.sqrt((x**2).sum(axis=1, keepdims=True))
+    least = np.maximum(length, np.longdouble(1e-12))
+    unit = x / least
+    along = np.where(length < 1e-12, 0, (g * unit).sum(axis=1, keepdims=True))
+    return unit, (g - along * unit) / least
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("features", [1, 7, 16, 100, 128])
+def test_directions_of_every_length(backend, dtype, features, rng):
+    if backend == "native" and np.finfo(np.longdouble).maxexp < 16384:
+        pytest.skip("squares of float64 need a longer type")
+    info = np.finfo(dtype)
+    lengths = np.array([1, 1e-9, 1e-13, 1e-30, 1e9, 1e30, float(info.tiny), float(info.max) / 1e3, 0])
+    x = (rng.normal(size=(9, features)) * lengths[:, np.newaxis]).astype(dtype)
+    g = rng.normal(size=(9, features)).astype(dtype)
+    unit, by_x = longdouble_directions(x, 3 * g.astype(float))
+    with fl.backend(backend):
+        directions = Directions(x, np.dtype(dtype), True, 3.0)
+        got, grad = directions.vectors[:, :features], directions.gradient(np.pad(g, padding(directions, g)))
+    np.testing.assert_allclose(got, 3 * unit, rtol=4 * info.eps, atol=info.tiny)
+    with np.errstate(over="ignore"):
+        expected = by_x.astype(dtype)
+    scale = np.abs(g).max() * 3 / np.maximum(np.sqrt((x.astype(np.longdouble) ** 2).sum(axis=1)), 1e-12)
+    error = np.abs(grad[:, :features].astype(np.longdouble) - expected)
+    assert (error <= 8 * np.finfo(dtype).eps * scale[:, np.newaxis] + info.tiny).all()
+
+
+def padding(directions, g):
+    """Columns that a gradient lacks beside the padded vectors."""
+    return (0, 0), (0, directions.vectors.shape[1] - g.shape[1])
+
+
+@each_backend
+def test_directions_keep_nan_and_infinity_in_their_rows(backend, rng):
+    x = rng.normal(size=(4, 20)).astype(np.float32)
+    x[1, 3], x[2, 5] = nan, np.inf
+    with fl.backend(backend):
+        got = Directions(x, np.dtype(np.float32), True, 1.0).vectors[:, :20]
+    assert np.isnan(got[1]).all() and np.isfinite(got[[0, 3]]).all()
+    assert np.isnan(got[2, 5]) and not np.delete(got[2], 5).any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", ">f4", "float64"])
+def test_rankings_take_any_layout(dtype, rng):
+    x = rng.normal(size=(2, 40, 24)).astype(dtype)
+    work = np.float64 if dtype == "float64" else np.float32
+    raw = np.zeros(x[0].nbytes + 1, np.uint8)
+    unaligned = raw[1:].view(x.dtype).reshape(x[0].shape)
+    unaligned[...] = x[0]
+    strided = np.repeat(x[1], 2, axis=1)[:, ::2]
+    for function in (fl.info_nce_loss, fl.nt_xent_loss, fl.multiple_negatives_ranking_loss):
+        got = function(unaligned, strided, return_grad=True)
+        assert bits(got) == bits(function(*x.astype(work), return_grad=True))
 
 
 # ---- distances of the caller's, and all distances --------------------------------------------------------------------

@@ -135,7 +135,8 @@ SCALAR_ALLOWED = {
             "tile_pull_largest",
             "tile_pull_power",
             "tile_count_largest",
-            "tile_squared_distances",
+            "tile_extremes",
+            "tile_candidates",
         )
     },
 }

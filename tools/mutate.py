@@ -58,6 +58,7 @@ TESTS = {
     "distance": "distance margin",
     "triplet": "ranking distance",
     "mining": "ranking",
+    "directions": "ranking",
     "box": "box overlap_guard",
     "overlap": "overlap overlap_guard",
     "lovasz": "lovasz overlap_guard",
@@ -89,9 +90,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "the size only chooses a loop: it is the stride in the one that multiplies by it",
     ),
     ("multilabel.h", "if (found < 0) {", "< -> <="): "the loop around it ends at 0",
-    ("mining.h", "largest[0] = largest[l] > largest[0] ? largest[l] : largest[0];", "> -> <="): (
-        "a lower bar: more candidates, which are measured anew, and the same answer, later"
-    ),
     (
         "dispatch.c",
         "LEAF1_ECX_V2 = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23, "

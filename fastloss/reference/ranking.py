@@ -54,3 +54,22 @@ def all_triplets(
         np.add.at(gradient, alike, by_near * near_p)
         np.add.at(gradient, others, -by_far * far_n)
     return totals, valid, active, gradient
+
+
+@np.errstate(all="ignore")
+def directions(x: Array, least: float) -> tuple[Array, Array, Array]:
+    """Vectors over their lengths, at least `least`; these (N, 1), and which of them were less."""
+    largest = np.abs(x).max(axis=1, keepdims=True, initial=0.0)
+    safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)  # squares neither overflow nor vanish
+    length = np.sqrt(((x / safe) ** 2).sum(axis=1, keepdims=True)) * safe
+    clamped = length < least
+    length = np.where(clamped, least, length)
+    return x / length, length, clamped
+
+
+@np.errstate(all="ignore")
+def directions_gradient(x: Array, g: Array, least: float) -> Array:
+    """The gradient by the vectors from that by their directions."""
+    unit, length, clamped = directions(x, least)
+    along = np.where(clamped, 0.0, (g * unit).sum(axis=1, keepdims=True))
+    return (g - along * unit) / length

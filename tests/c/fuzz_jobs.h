@@ -6,12 +6,12 @@
 #include "fuzz_memory.h"
 
 enum { ELEMENTWISE, CROSS_ENTROPY, PROBABILITIES, ROW_LABELS, MULTI_MARGIN, MULTILABEL, MULTILABEL_LABELS, CTC, TOKENS,
-       LINEAR, BOX, BOX_MATRIX, DISTANCE, MINING, SCAN, POLICY, ACTIONS, OVERLAP,
-       LOVASZ, KINDS };
+       LINEAR, BOX, BOX_MATRIX, DISTANCE, MINING, DIRECTIONS, SCAN, POLICY,
+       ACTIONS, OVERLAP, LOVASZ, KINDS };
 static const char *const kind_name[KINDS] = {
     "elementwise", "cross_entropy", "probabilities", "row_labels", "multi_margin", "multilabel_margin",
-    "multilabel_labels", "ctc", "tokens", "linear_row", "box", "box_matrix", "distance", "mining", "scan", "policy",
-    "actions", "overlap", "lovasz"};
+    "multilabel_labels", "ctc", "tokens", "linear_row", "box", "box_matrix", "distance", "mining", "directions", "scan",
+    "policy", "actions", "overlap", "lovasz"};
 
 enum { MAX_OUTPUTS = 8, MAX_ISAS = 4, MAX_UNITS = 4096 };
 
@@ -21,7 +21,6 @@ struct output {
     ptrdiff_t size;
     int real_size;  /* 4, 8; 0: integers */
     char first;     /* byte that it is filled with before a run */
-    const char *initial; /* or what it is filled with */
 };
 
 /* The job at hand. */
@@ -36,6 +35,7 @@ static struct job {
         fl_box_job box;
         fl_distance_job distance;
         fl_mining_job mining;
+        fl_direction_job direction;
         fl_scan_job scan;
         fl_action_job action;
         fl_overlap_job overlap;
@@ -447,6 +447,7 @@ static fl_unit_fn entry_of(const fl_kernels *table) {
     case BOX_MATRIX: return table->box_matrix;
     case DISTANCE: return table->distance;
     case MINING: return table->mine_row;
+    case DIRECTIONS: return table->direction_row;
     case SCAN: return table->scan;
     case POLICY: return table->policy;
     case ACTIONS: return table->actions;
@@ -496,7 +497,6 @@ static void run_on(int isa, struct source s) {
     for (int k = 0; k < job.n_outputs; k++) {
         const struct output *o = &job.outputs[k];
         memset(o->at, o->first, (size_t)o->size);
-        if (o->initial) memcpy(o->at, o->initial, (size_t)o->size);
     }
     if (job.kind == LINEAR) refill_tile(s);
     if ((job.kind >= CROSS_ENTROPY && job.kind <= MULTILABEL_LABELS) || job.kind == POLICY || job.kind == ACTIONS) {
@@ -628,6 +628,7 @@ static void one_job(struct source *s) {
     case BOX_MATRIX: draw_boxes(s); break;
     case DISTANCE: job.bad = -2, draw_distance(s); break;
     case MINING: draw_mining(s); break;
+    case DIRECTIONS: draw_directions(s); break;
     case SCAN: draw_scan(s); break;
     case POLICY: job.bad = -2, draw_policy(s); break;
     case ACTIONS: job.bad = -2, draw_actions(s); break;

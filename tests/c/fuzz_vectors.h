@@ -77,18 +77,18 @@ static void draw_distance(struct source *s) {
     job.size = d->rows * d->features;
 }
 
-/* Everything padded to whole lanes. The products, which are overwritten, are kept for each run. */
+/* Everything padded to whole lanes. */
 static void draw_mining(struct source *s) {
     fl_mining_job *m = &job.mining;
     const int size = job.real_size;
-    m->count = ONE_OF(s, 1, 2, 3, 15, 16, 17, 33, 64, 65);
+    m->count = ONE_OF(s, 1, 2, 3, 15, 16, 17, 33, 64, 65, 128, 129, 300);
     m->features = FL_LANES * (1 + pick(s, 3));
     m->first = pick(s, m->count);
     m->rows = 1 + pick(s, m->count - m->first);
     const ptrdiff_t lanes = (m->count + FL_LANES - 1) / FL_LANES * FL_LANES, used = 1 + pick(s, m->features);
     double *x = (double *)(void *)memory((size_t)(m->count * m->features) * sizeof(double), 0);
     char *vectors = memory((size_t)(m->count * m->features * size), 0), *square = memory((size_t)(lanes * size), 0);
-    char *label = memory((size_t)(lanes * size), 0), *kept = memory((size_t)(m->rows * lanes * size), 0);
+    char *label = memory((size_t)(lanes * size), 0), *products = memory((size_t)(m->rows * lanes * size), 0);
     for (ptrdiff_t i = 0; i < m->count * m->features; i++) {
         x[i] = i % m->features < used ? number(s, job.values == WILD ? UNIT_VALUES : job.values) : 0;
         encode(vectors + i * size, job.real, 0, x[i]);
@@ -104,16 +104,33 @@ static void draw_mining(struct source *s) {
             double product = 0;
             for (ptrdiff_t f = 0; j < m->count && f < m->features; f++)
                 product += x[(m->first + r) * m->features + f] * x[j * m->features + f];
-            encode(kept + (r * lanes + j) * size, job.real, 0, product);
+            encode(products + (r * lanes + j) * size, job.real, 0, product);
         }
     }
     m->bound = size == 4 ? 1e-5 : 1e-13;
-    m->vectors = vectors, m->square = square, m->label = label;
-    m->products = reals(m->rows * lanes);
-    job.outputs[job.n_outputs - 1].initial = kept;
+    m->vectors = vectors, m->square = square, m->label = label, m->products = products;
     m->positive = output(m->rows, 0, (char)0xa5), m->negative = output(m->rows, 0, (char)0xa5);
     job.units = m->rows;
     job.size = m->count * m->features;
+}
+
+static void draw_directions(struct source *s) {
+    fl_direction_job *d = &job.direction;
+    const int size = job.real_size;
+    const ptrdiff_t rows = 1 + pick(s, 9);
+    d->features = FL_LANES * pick(s, 9);
+    d->want = chance(s, 50) ? FL_GRAD : FL_VALUE;
+    d->factor = ONE_OF(s, 1, 1, 2, 20), d->least = 1e-12;
+    const ptrdiff_t cells = rows * d->features, used = 1 + pick(s, d->features + 1);
+    char *x = memory((size_t)(cells * size), 0), *g = memory((size_t)(cells * size), 0);
+    for (ptrdiff_t i = 0; i < cells; i++) {
+        encode(x + i * size, job.real, 0, i % d->features < used ? number(s, job.values) : 0);
+        encode(g + i * size, job.real, 0, i % d->features < used ? number(s, job.values) : 0);
+    }
+    d->vectors = x, d->gradient = d->want == FL_GRAD ? g : NULL;
+    d->out = reals(cells);
+    job.units = rows;
+    job.size = cells;
 }
 
 /* steps x columns numbers, as an operand over the columns; the stride from step to step. */
