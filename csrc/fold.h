@@ -49,12 +49,13 @@ _Static_assert(sizeof(struct token_scratch) <= FL_SCRATCH_BYTES, "the scratch ho
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-/* e = exp(x - max), product = e (max - x); 0 at -inf, for 0 times the largest number is 0. */
+/* e = exp(x - max), product = e (max - x), both raised as by r_exp_raised; 0 at -inf, for 0 times the largest number is 0.
+ * NaN at +inf. */
 static void tile_exp_product(real *restrict e, real *restrict product, const real *restrict x, ptrdiff_t n, real max) {
     n &= -(ptrdiff_t)FL_LANES;
     FL_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
-        const real y = r_exp(x[i] - max);
+        const real y = r_exp_raised(x[i] - max);
         e[i] = y;
         product[i] = y * r_min(max - x[i], R_MAX);
     }
@@ -98,7 +99,8 @@ static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real 
     if (higher > f->max) raise_fold(f, higher);
     if (product) {
         tile_exp_product(e, product, x, n, f->max);
-        f->moment += tile_sum(product, n);
+        f->moment += tile_sum(product, n) * (double)V_LOWER;
+        lower = V_LOWER;
     } else if (largest > f->max)
         tile_exp_open(e, x, n, f->max);
     else {

@@ -12,16 +12,6 @@ static void column_max(real *restrict max, const real *restrict x, ptrdiff_t n) 
     for (ptrdiff_t r = 0; r < n; r++) max[r] = x[r] > max[r] ? x[r] : max[r];
 }
 
-/* The same of four classes. */
-static void column_max_four(real *restrict max, const real (*restrict x)[MAX_ROWS], ptrdiff_t n) {
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const real a = r_max(x[0][r], x[1][r]), b = r_max(x[2][r], x[3][r]), four = r_max(a, b);
-        max[r] = four > max[r] ? four : max[r];
-    }
-}
-
 /* The same of one class, and the label of rows with a distribution: where their largest logit stands. */
 static void column_label(real *restrict max, ireal *restrict label, const real *restrict x, ptrdiff_t c, ptrdiff_t n) {
     const ireal class = (ireal)c;
@@ -44,17 +34,18 @@ static void column_join(struct row_state *st, const real *restrict higher, ptrdi
         others[r] += (double)r_exp_raised(r_where(higher[r] > max[r], target_logit[r] - max[r], -R_INFINITY));
 }
 
-/* Put the sums in terms of a larger logit than those of the tiles before. */
-static void column_rescale(struct row_state *st, const real *restrict higher, ptrdiff_t n) {
-    double *restrict others = st->others, *restrict carry = st->carry;
-    const real *restrict max = st->max;
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const double factor = (double)r_exp(max[r] - higher[r]);
-        others[r] *= factor;
-        if (sizeof(real) == sizeof(double)) carry[r] *= factor;
+/* Put the sums of FL_LANES rows in terms of a larger logit than those of the tiles before. */
+FL_INLINE void rescale_lanes(struct row_state *st, const real *higher, ptrdiff_t r) {
+    FL_ONE_STEP
+    for (int l = 0; l < FL_LANES; l++) {
+        const double factor = (double)r_exp(st->max[r + l] - higher[l]);
+        st->others[r + l] *= factor;
+        if (sizeof(real) == sizeof(double)) st->carry[r + l] *= factor;
     }
+}
+
+static void column_rescale(struct row_state *st, const real *higher, ptrdiff_t n) {
+    for (ptrdiff_t r = 0; r < n; r += FL_LANES) rescale_lanes(st, higher + r, r);
 }
 
 static void column_drop_further(struct row_state *st, const real *restrict higher, ptrdiff_t n) {
@@ -72,73 +63,144 @@ FL_INLINE void ask_for(const real *x) {
     for (int l = 0; l < FL_LANES; l += LINE) __builtin_prefetch(x + l, 0, 2);
 }
 
-/* What the sums take of FL_LANES rows, from first to last class in registers. */
-struct column_lanes {
-    real max[FL_LANES], target_logit[FL_LANES];
-    double others[FL_LANES], carry[FL_LANES];
-    ireal label[FL_LANES];
-};
-
-/* exp(x - max), raised, of class c; 0 at the label, whose logit is kept instead. It takes x's place if it is kept. */
-FL_INLINE real column_term(struct column_lanes *t, int l, real *x, ptrdiff_t c, int keep) {
-    const int is_label = t->label[l] == (ireal)c;
-    const real logit = *x, e = r_exp_raised(r_where(is_label, -R_INFINITY, logit - t->max[l]));
-    t->target_logit[l] = r_where(is_label, logit, t->target_logit[l]);
-    if (keep) *x = e;
-    return e;
-}
-
-/* Sums over classes first... of x[classes][n], four, two or one at a time; `others` is raised like r_exp_raised until the
- * block is complete. Meanwhile what follows the columns in memory comes into the cache: a processor foresees no runs that
- * short. */
-FL_INLINE void column_sum_lanes(struct row_state *st, real (*restrict x)[MAX_ROWS], const real *const *ahead,
-                                ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n, int keep) {
-    for (ptrdiff_t r = 0; r < n; r += FL_LANES) {
-        struct column_lanes t;
-        ptrdiff_t c = 0;
-        for (int l = 0; l < FL_LANES; l++) {
-            t.max[l] = st->max[r + l], t.target_logit[l] = st->target_logit[r + l], t.label[l] = st->label[r + l];
-            t.others[l] = st->others[r + l], t.carry[l] = st->carry[r + l];
-        }
-        for (ptrdiff_t k = 0; k < classes; k++) ask_for(ahead[k] + r);
-        for (; c + 4 <= classes; c += 4) {
-            real *x0 = x[c] + r, *x1 = x[c + 1] + r, *x2 = x[c + 2] + r, *x3 = x[c + 3] + r;
-            const ptrdiff_t class = first + c;
-            FL_INDEPENDENT
-            for (int l = 0; l < FL_LANES; l++) {
-                const real e = column_term(&t, l, x0 + l, class, keep) + column_term(&t, l, x1 + l, class + 1, keep);
-                const real f = column_term(&t, l, x2 + l, class + 2, keep) + column_term(&t, l, x3 + l, class + 3, keep);
-                add_carrying(&t.others[l], &t.carry[l], (double)(e + f));
-            }
-        }
-        for (; c + 2 <= classes; c += 2) {
-            real *x0 = x[c] + r, *x1 = x[c + 1] + r;
-            const ptrdiff_t class = first + c;
-            FL_INDEPENDENT
-            for (int l = 0; l < FL_LANES; l++) {
-                const real e = column_term(&t, l, x0 + l, class, keep) + column_term(&t, l, x1 + l, class + 1, keep);
-                add_carrying(&t.others[l], &t.carry[l], (double)e);
-            }
-        }
-        for (; c < classes; c++) {
-            real *x0 = x[c] + r;
-            FL_INDEPENDENT
-            for (int l = 0; l < FL_LANES; l++)
-                add_carrying(&t.others[l], &t.carry[l], (double)column_term(&t, l, x0 + l, first + c, keep));
-        }
-        for (int l = 0; l < FL_LANES; l++) {
-            st->target_logit[r + l] = t.target_logit[l];
-            st->others[r + l] = t.others[l], st->carry[r + l] = t.carry[l];
-        }
+/* What stands at the rows' labels leaves the tile for target_logit: -inf in its place adds nothing to the others. */
+FL_INLINE void take_lanes(struct row_state *st, real (*own)[MAX_ROWS], ptrdiff_t first, ptrdiff_t classes, ptrdiff_t r) {
+    for (ptrdiff_t k = r; k < r + FL_LANES; k++) {
+        const ptrdiff_t at = st->label[k] - first;
+        if (at < 0 || at >= classes) continue;
+        st->target_logit[k] = own[at][k];
+        own[at][k] = -R_INFINITY;
     }
 }
 
-static void column_sum(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
-    column_sum_lanes(&s->state, s->in.columns, s->ahead, first, classes, n, 0);
+/* What one pass over a tile holds of FL_LANES rows: the largest logits of those that it raises, and the sums of those that
+ * it adds up, which stand BEHIND before. */
+enum { BEHIND = 2 * FL_LANES };
+struct column_lanes {
+    real higher[FL_LANES], max[FL_LANES];
+    double others[FL_LANES], carry[FL_LANES];
+};
+
+/* Copy four classes of FL_LANES rows from x to `own`, where they may be already, and raise the largest logits by theirs. */
+FL_INLINE void raise_four(real *higher, real (*own)[MAX_ROWS], const real *const *x, ptrdiff_t r) {
+    const real *x0 = x[0] + r, *x1 = x[1] + r, *x2 = x[2] + r, *x3 = x[3] + r;
+    real *y0 = own[0] + r, *y1 = own[1] + r, *y2 = own[2] + r, *y3 = own[3] + r;
+    FL_ONE_STEP
+    for (int l = 0; l < FL_LANES; l++) {
+        const real a = x0[l], b = x1[l], c = x2[l], d = x3[l], four = r_max(r_max(a, b), r_max(c, d));
+        y0[l] = a, y1[l] = b, y2[l] = c, y3[l] = d;
+        higher[l] = four > higher[l] ? four : higher[l];
+    }
 }
 
-static void column_sum_keep(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
-    column_sum_lanes(&s->state, s->in.columns, s->ahead, first, classes, n, 1);
+FL_INLINE void raise_one(real *higher, real *y, const real *x) {
+    FL_ONE_STEP
+    for (int l = 0; l < FL_LANES; l++) {
+        const real a = x[l];
+        y[l] = a;
+        higher[l] = a > higher[l] ? a : higher[l];
+    }
+}
+
+/* exp(x - max), raised, in place of x: for those that are kept. Clang takes loops apart that do this and sum as well. */
+FL_INLINE void exp_lanes(real *x, const real *max) {
+    FL_ONE_STEP
+    for (int l = 0; l < FL_LANES; l++) x[l] = r_exp_raised(x[l] - max[l]);
+}
+
+/* exp(x - max), raised, or x where it is that already. */
+FL_INLINE real column_term(real max, real x, int kept) { return kept ? x : r_exp_raised(x - max); }
+
+FL_INLINE void add_four(struct column_lanes *t, real (*x)[MAX_ROWS], ptrdiff_t r, int keep) {
+    real *x0 = x[0] + r, *x1 = x[1] + r, *x2 = x[2] + r, *x3 = x[3] + r;
+    if (keep) exp_lanes(x0, t->max), exp_lanes(x1, t->max), exp_lanes(x2, t->max), exp_lanes(x3, t->max);
+    FL_ONE_STEP
+    for (int l = 0; l < FL_LANES; l++) {
+        const real e = column_term(t->max[l], x0[l], keep) + column_term(t->max[l], x1[l], keep);
+        const real f = column_term(t->max[l], x2[l], keep) + column_term(t->max[l], x3[l], keep);
+        add_carrying(&t->others[l], &t->carry[l], (double)(e + f));
+    }
+}
+
+FL_INLINE void add_two(struct column_lanes *t, real *x0, real *x1, int keep) {
+    if (keep) exp_lanes(x0, t->max), exp_lanes(x1, t->max);
+    FL_ONE_STEP
+    for (int l = 0; l < FL_LANES; l++) {
+        const real e = column_term(t->max[l], x0[l], keep) + column_term(t->max[l], x1[l], keep);
+        add_carrying(&t->others[l], &t->carry[l], (double)e);
+    }
+}
+
+FL_INLINE void add_one(struct column_lanes *t, real *x, int keep) {
+    if (keep) exp_lanes(x, t->max);
+    FL_ONE_STEP
+    for (int l = 0; l < FL_LANES; l++)
+        add_carrying(&t->others[l], &t->carry[l], (double)column_term(t->max[l], x[l], keep));
+}
+
+/* Raise rows r... and add up those before: reading from far away goes on beside arithmetic. `others` is raised like
+ * r_exp_raised until the block is complete. What follows the columns in memory comes into the cache meanwhile: a processor
+ * foresees no runs that short. */
+FL_INLINE void pass_lanes(struct row_scratch *s, ptrdiff_t classes, ptrdiff_t r, int raises, int further, int adds,
+                          int keep) {
+    struct row_state *st = &s->state;
+    struct column_lanes t;
+    real (*own)[MAX_ROWS] = s->in.columns;
+    const real *const *x = s->column, *const *ahead = s->ahead;
+    const ptrdiff_t before = r - BEHIND;
+    ptrdiff_t c = 0;
+    for (int l = 0; raises && l < FL_LANES; l++) t.higher[l] = st->max[r + l];
+    for (int l = 0; adds && l < FL_LANES; l++) {
+        t.max[l] = st->max[before + l], t.others[l] = st->others[before + l];
+        t.carry[l] = sizeof(real) == sizeof(double) ? st->carry[before + l] : 0;
+    }
+    for (ptrdiff_t k = 0; raises && k < classes; k++) ask_for(ahead[k] + r);
+    for (; c + 4 <= classes; c += 4) {
+        if (raises) raise_four(t.higher, own + c, x + c, r);
+        if (adds) add_four(&t, own + c, before, keep);
+    }
+    for (; c + 2 <= classes; c += 2) {
+        if (raises) raise_one(t.higher, own[c] + r, x[c] + r), raise_one(t.higher, own[c + 1] + r, x[c + 1] + r);
+        if (adds) add_two(&t, own[c] + before, own[c + 1] + before, keep);
+    }
+    for (; c < classes; c++) {
+        if (raises) raise_one(t.higher, own[c] + r, x[c] + r);
+        if (adds) add_one(&t, own[c] + before, keep);
+    }
+    if (raises && further) rescale_lanes(st, t.higher, r);
+    for (int l = 0; raises && l < FL_LANES; l++) st->max[r + l] = t.higher[l];
+    for (int l = 0; adds && l < FL_LANES; l++) {
+        st->others[before + l] = t.others[l];
+        if (sizeof(real) == sizeof(double)) st->carry[before + l] = t.carry[l];
+    }
+}
+
+/* A tile in one pass. What take_lanes writes has reached the cache by the time it is read as part of a vector. */
+FL_INLINE void tile_pass(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n, int keep) {
+    for (ptrdiff_t r = 0; r < n + BEHIND; r += FL_LANES) {
+        if (r < n && r >= BEHIND)
+            pass_lanes(s, classes, r, 1, first > 0, 1, keep);
+        else if (r < n)
+            pass_lanes(s, classes, r, 1, first > 0, 0, keep);
+        else if (r >= BEHIND)
+            pass_lanes(s, classes, r, 0, 0, 1, keep);
+        if (r < n) take_lanes(&s->state, s->in.columns, first, classes, r);
+    }
+}
+
+static void column_pass(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
+    tile_pass(s, first, classes, n, 0);
+}
+
+static void column_pass_keep(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
+    tile_pass(s, first, classes, n, 1);
+}
+
+/* The sums of a tile that was raised before. */
+static void column_sum(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
+    struct row_state *st = &s->state;
+    for (ptrdiff_t r = 0; r < n; r += FL_LANES) take_lanes(st, s->in.columns, first, classes, r);
+    for (ptrdiff_t r = BEHIND; r < n + BEHIND; r += FL_LANES) pass_lanes(s, classes, r, 0, 0, 1, 0);
 }
 
 /* Mass of class c, of weight w, where t is the targets' probability of it. */
@@ -243,52 +305,61 @@ static int keeps_columns(const fl_row_job *job) {
     return job->want & FL_GRAD && job->classes <= COLUMN_CLASSES && !has_mass(job);
 }
 
-/* Load the classes from `first` on, and raise the largest logits by theirs. Columns are copied where they are read in
- * place: several pages apart, they would drive each other out of the caches. */
-static void raise_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
+/* Where the classes from `first` on stand, and what follows them in memory. They are copied where they are read in place:
+ * several pages apart, they would drive each other out of the caches. */
+static void find_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
                          struct row_scratch *s) {
-    struct row_state *st = &s->state;
-    const ptrdiff_t lanes = whole_lanes(n);
     const char *run = one_run(&job->logits, start, n);
     const ptrdiff_t stride = job->logits.strides[job->logits.ndim - 1];
-    real *higher = s->out;
-    memcpy(higher, st->max, (size_t)lanes * sizeof(real));
     for (ptrdiff_t c = 0; c < classes; c++) {
         real *own = s->in.columns[c];
         const real *x = run ? fl_load_run(&kernels, &job->logits, run + (first + c) * job->class_stride, stride, n, own)
                             : load_column(job, first + c, start, n, own);
-        s->column[c] = own;
-        s->ahead[c] = x == own ? own : x + lanes;
-        if (x != own) memcpy(own, x, (size_t)lanes * sizeof(real));
-        if (!job->target.data) column_label(higher, st->label, own, first + c, lanes);
+        s->column[c] = x;
+        s->ahead[c] = x == own ? own : x + whole_lanes(n);
     }
-    ptrdiff_t c = job->target.data ? 0 : classes;
-    for (; c + 4 <= classes; c += 4) column_max_four(higher, (const real(*)[MAX_ROWS])s->in.columns + c, lanes);
-    for (; c < classes; c++) column_max(higher, s->in.columns[c], lanes);
+}
+
+/* Raise the largest logits of a block with mass by those of a tile, and add its mass. */
+static void raise_mass(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
+                       struct row_scratch *s) {
+    struct row_state *st = &s->state;
+    const ptrdiff_t lanes = whole_lanes(n);
+    real *higher = s->out;
+    memcpy(higher, st->max, (size_t)lanes * sizeof(real));
+    for (ptrdiff_t c = 0; c < classes; c++) {
+        real *own = s->in.columns[c];
+        if (s->column[c] != own) memcpy(own, s->column[c], (size_t)lanes * sizeof(real));
+        if (job->target.data)
+            column_max(higher, own, lanes);
+        else
+            column_label(higher, st->label, own, first + c, lanes);
+    }
     if (first) {
         if (!job->target.data) column_join(st, higher, lanes);
         column_rescale(st, higher, lanes);
-        if (has_mass(job)) column_drop_further(st, higher, lanes);
+        column_drop_further(st, higher, lanes);
     }
     memcpy(st->max, higher, (size_t)lanes * sizeof(real));
+    for (ptrdiff_t c = 0; c < classes; c++)
+        column_mass(st, s->in.columns[c], load_shares(job, first + c, start, n, s->out), shares_of(job),
+                    class_weight_of(job, first + c), first + c, lanes);
 }
 
 static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
     struct row_state *st = &s->state;
-    const real **x = s->column;
     const ptrdiff_t lanes = whole_lanes(n);
-    const int keep = keeps_columns(job);
     clear_columns(st, lanes);
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
-        raise_columns(job, first, classes, start, n, s);
-        if (keep)
-            column_sum_keep(s, first, classes, lanes);
-        else
+        find_columns(job, first, classes, start, n, s);
+        if (has_mass(job)) {
+            raise_mass(job, first, classes, start, n, s);
             column_sum(s, first, classes, lanes);
-        for (ptrdiff_t c = 0; has_mass(job) && c < classes; c++)
-            column_mass(st, x[c], load_shares(job, first + c, start, n, s->out), shares_of(job),
-                        class_weight_of(job, first + c), first + c, lanes);
+        } else if (keeps_columns(job))
+            column_pass_keep(s, first, classes, lanes);
+        else
+            column_pass(s, first, classes, lanes);
     }
     for (ptrdiff_t r = 0; r < lanes; r++) st->others[r] = (st->others[r] + st->carry[r]) * (double)V_LOWER;
     for (ptrdiff_t r = 0; sizeof(real) == sizeof(double) && r < lanes; r++) {
@@ -303,7 +374,7 @@ static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n
     char *place = (char *)grad_column(job, 0, start, n);
     real *t = s->out + MAX_ROWS;
     for (ptrdiff_t c = 0; c < job->classes; c++) {
-        const real *x = loaded ? s->column[c] : load_column(job, c, start, n, s->in.columns[0]);
+        const real *x = loaded ? s->in.columns[c] : load_column(job, c, start, n, s->in.columns[0]);
         real *to = place ? (real *)(place + c * job->grad_class_stride) : NULL, *g = to ? to : s->out;
         if (has_mass(job))
             column_mass_gradient(&s->state, g, x, load_shares(job, c, start, n, t), shares_of(job),

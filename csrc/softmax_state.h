@@ -51,7 +51,7 @@ struct row_scratch {
         real columns[COLUMN_CLASSES][MAX_ROWS];
     } in;
     real out[FL_TILE];
-    const real *column[COLUMN_CLASSES]; /* of the tile that was loaded last */
+    const real *column[COLUMN_CLASSES]; /* where the classes of a tile stand */
     const real *ahead[COLUMN_CLASSES];  /* what will follow its columns in memory */
 };
 _Static_assert(sizeof(struct row_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of rows");

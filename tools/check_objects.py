@@ -38,8 +38,6 @@ SCALAR_ALLOWED = {
     "tile_square_sum": "the last fold over lanes, once a tile",
     "baseline_64 tile_mask": "SSE2 has no mask of 64-bit lanes",
     "baseline_64 column_join": "SSE2 has no mask of 64-bit lanes",
-    "baseline_64 column_sum": "SSE2 has no comparison of 64-bit labels",
-    "baseline_64 column_sum_keep": "SSE2 has no comparison of 64-bit labels",
     "baseline_64 tile_exp_sum": "SSE2 has no comparison of 64-bit labels (one group of a tile has one)",
     "avx512_32 lanes_exact_highest": "what Clang's unrolled loop leaves: 16 doubles, once a frame",
     "avx512_64 lanes_exact_highest": "what Clang's unrolled loop leaves: 16 doubles, once a frame",
@@ -142,7 +140,6 @@ SCALAR_ALLOWED = {
 }
 # The same for objects that Clang made.
 CLANG_SCALAR_ALLOWED = {
-    "column_sum_keep": "Clang 14 keeps the sums of these sixteen positions one by one; the exponentials are packed",
     "finish_policy_logits": "an option is compared once per vector",
     "finish_policy_log_probs": "an option is compared once per vector",
     "tile_policy": "an option is compared once per vector",
@@ -170,7 +167,6 @@ UNPACKED_ALLOWED = {
     "tile_take_ones": "compares and selects",
     "finish_counted": "selects",
     "column_max": "compares and selects",
-    "column_max_four": "compares and selects",
     "lanes_bounds": "compares and selects",
     "lanes_highest": "compares and selects",
     "lanes_largest": "compares and selects",
