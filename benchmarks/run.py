@@ -52,7 +52,9 @@ def together(portions: list) -> list:
         run = runs.setdefault(portion["threads"], {**portion, "cells": [], "notes": [], "peers": [], "versions": {}})
         again = {cell["name"] for cell in portion["cells"]}
         run["cells"] = [cell for cell in run["cells"] if cell["name"] not in again] + portion["cells"]
-        run["notes"] += [note for note in portion["notes"] if note not in run["notes"]]
+        busy = any(note.startswith(report.BUSY) for note in run["notes"])  # once is enough
+        fresh = [note for note in portion["notes"] if not (busy and note.startswith(report.BUSY))]
+        run["notes"] += [note for note in fresh if note not in run["notes"]]
         run["peers"] += [peer for peer in portion["peers"] if peer not in run["peers"]]
         run["versions"].update(portion["versions"])
         run["load"] = max(run["load"], portion["load"])

@@ -264,6 +264,7 @@ def shown_error(ours: float, torch: float) -> str:
 def name_of(case: Case) -> str:
     """The function, with the options or operands that choose the kernel."""
     chosen = [f"{name}={value}" for name, value in case.options.items() if name not in case.defaults]
+    chosen += ["1 < power < 2"] * (case.kernel == "tweedie_between")
     chosen += ["pos_weight"] if case.kernel.endswith("_pos") else []
     chosen += ["of a prior"] if case.kernel == "gaussian_kl" else []
     chosen += ["gamma other than 2"] if case.kernel == "focal" else []  # 2 has a kernel of its own
