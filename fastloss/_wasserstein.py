@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The path of `wasserstein_distance_1d`: checks, sorting, and the flow of mass between two sorted samples."""
+"""The path of `wasserstein_distance_1d`: checks, and the flow of mass between two samples that are sorted at once."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from . import _config, reference
 from ._arrays import Array, as_array, as_optional, at, check_output, where, working_dtype
 from ._call import boolean
 
-CHUNK = 1 << 16  # steps of the cumulated masses
+CHUNK = 1 << 16  # steps of the cumulated masses, weights that are looked at
+AT_ONCE = 24 << 20  # bytes; more than that is sorted span by span
 
 
 def _samples(x: Any, name: str) -> Array:
@@ -22,22 +23,34 @@ def _samples(x: Any, name: str) -> Array:
     return a
 
 
-def _mass(weight: Any, name: str, samples: Array) -> Array | None:
-    """Weights that sum to 1."""
+class Weights(NamedTuple):
+    """One per sample, as they were given, and their sum."""
+
+    given: Array
+    total: float
+
+    def masses(self) -> Array:
+        return self.given.astype(np.float64) / self.total
+
+
+def _weights(weight: Any, name: str, samples: Array) -> Weights | None:
     a = as_optional(weight, name)
     if a is None:
         return None
     if a.shape != samples.shape:
         raise ValueError(f"{name} has shape {a.shape}, expected {samples.shape}: one per sample")
-    own = a.astype(np.float64)
-    bad = ~(np.isfinite(own) & (own >= 0))
-    if bad.any():
-        position = where(int(np.argmax(bad)), own.shape)
-        raise ValueError(f"{at(name, position)} = {a[position]} is negative or not finite")
-    total = float(own.sum())
+    sums = []
+    for first in range(0, a.size, CHUNK):
+        own = a[first : first + CHUNK].astype(np.float64)
+        bad = ~(np.isfinite(own) & (own >= 0))
+        if bad.any():
+            position = where(first + int(np.argmax(bad)), a.shape)
+            raise ValueError(f"{at(name, position)} = {a[position]} is negative or not finite")
+        sums.append(float(own.sum()))
+    total = sum(sums)
     if not 0 < total < np.inf:
         raise ValueError(f"{name} sums to {total}, expected a positive number")
-    return own / total
+    return Weights(a, total)
 
 
 def distance(
@@ -45,7 +58,7 @@ def distance(
 ) -> Any:  # fmt: skip
     """Value, and gradients where they are asked for."""
     x, y = _samples(input, "input"), _samples(target, "target")
-    mass = _mass(input_weight, "input_weight", x), _mass(target_weight, "target_weight", y)
+    weights = _weights(input_weight, "input_weight", x), _weights(target_weight, "target_weight", y)
     boolean(return_grad, "return_grad")
     for name, given in (("grad_output", grad_output), ("grad_out", grad_out)):
         if given is not None and not return_grad:
@@ -55,14 +68,43 @@ def distance(
         raise ValueError(f"grad_output has shape {np.shape(factor)}, expected a scalar: the loss is one number")
     real = working_dtype((input, x), (target, y))
     grads = _outputs(grad_out, x, y, real) if return_grad else None
-    pair = x.astype(real), y.astype(real)
-    engine = reference.wasserstein.distance if _config.get_backend() == "reference" else flow
-    value, found = engine(*pair, *mass, bool(return_grad))
-    if grads is None:
-        return np.float64(value)
-    for to, g in zip(grads, found, strict=True):
-        np.multiply(g, float(factor), out=to, casting="same_kind")
-    return np.float64(value), grads
+    native, scale = _config.get_backend() == "native", float(factor)
+    paired = x.size == y.size and weights == (None, None)
+    if native and _bytes_at_once(x.size + y.size, real.itemsize, paired, grads) > AT_ONCE:
+        value = _by_spans((x, y), weights, real, grads, scale)
+    elif native and paired:
+        value = _pairs(x, y, real, grads, scale)
+    else:
+        x_mass, y_mass = (None if w is None else w.masses() for w in weights)
+        engine = flow if native else reference.wasserstein.distance
+        value, found = engine(x.astype(real), y.astype(real), x_mass, y_mass, bool(return_grad))
+        for to, g in zip(grads or (), found, strict=True):
+            np.multiply(g, scale, out=to, casting="same_kind")
+    return np.float64(value) if grads is None else (np.float64(value), grads)
+
+
+def _bytes_at_once(n: int, size: int, paired: bool, grads: Any) -> int:
+    """What sorting all n samples of both sides takes at most beyond inputs and gradients."""
+    return 64 * n if not paired else size * n if grads is None else (8 + size) * n
+
+
+def _by_spans(
+    samples: tuple[Array, Array], weights: tuple[Weights | None, Weights | None], real: np.dtype[Any], grads: Any,
+    factor: float,
+) -> float:  # fmt: skip
+    """Without weights masses are whole numbers, which add up exactly: of a sample, how many the other side has."""
+    from . import _wasserstein_spans as by_spans
+
+    sizes = [float(a.size) for a in samples]
+    counted = weights == (None, None)
+    units = sizes[::-1] if counted else [
+        1 / size if w is None else 1 / w.total for size, w in zip(sizes, weights, strict=True)
+    ]  # fmt: skip
+    sides = tuple(
+        by_spans.Side(a, None if w is None else w.given, unit, real, None if grads is None else grads[k])
+        for k, (a, w, unit) in enumerate(zip(samples, weights, units, strict=True))
+    )
+    return by_spans.distance((sides[0], sides[1]), sizes[0] * sizes[1] if counted else 1.0, factor)
 
 
 def _outputs(grad_out: Any, x: Array, y: Array, real: np.dtype[Any]) -> tuple[Array, Array]:
@@ -75,9 +117,7 @@ def _outputs(grad_out: Any, x: Array, y: Array, real: np.dtype[Any]) -> tuple[Ar
 
 
 def flow(x: Array, y: Array, x_mass: Array | None, y_mass: Array | None, want_grad: bool) -> tuple[float, Any]:
-    """(value, gradients): of sorted samples, pair by pair, or between the steps of their cumulated weights."""
-    if x_mass is None and y_mass is None and x.size == y.size:
-        return _pairs(x, y, want_grad)
+    """(value, gradients) of sorted samples, between the steps of their cumulated weights."""
     x_order, y_order = _order(x, x_mass, want_grad), _order(y, y_mass, want_grad)
     x_ends, y_ends = _ends(x_mass, x_order, x.size), _ends(y_mass, y_order, y.size)
     x, y = _sorted(x, x_order), _sorted(y, y_order)
@@ -128,17 +168,21 @@ def _ends(mass: Array | None, order: Array | None, n: int) -> Array:
     return ends
 
 
-def _pairs(x: Array, y: Array, want_grad: bool) -> tuple[float, Any]:
+def _pairs(x: Array, y: Array, real: np.dtype[Any], grads: Any, factor: float) -> float:
     """Equally many samples of equal mass: the k-th of one goes to the k-th of the other."""
     from .regression import l1_loss
 
-    if not want_grad:
-        x.sort()
-        y.sort()
-        return float(l1_loss(x, y)), ()
-    x_order, y_order = np.argsort(x), np.argsort(y)
-    value, grad = l1_loss(x[x_order], y[y_order], return_grad=True)
-    g_x, g_y = np.empty_like(grad), np.empty_like(grad)
-    g_x[x_order] = grad
-    g_y[y_order] = -grad
-    return float(value), (g_x, g_y)
+    n, parts = x.size, []
+    if grads is None:
+        x, y = np.sort(x.astype(real, copy=False)), np.sort(y.astype(real, copy=False))
+        parts = [float(l1_loss(x[k : k + CHUNK], y[k : k + CHUNK], reduction="sum")) for k in range(0, n, CHUNK)]
+    else:
+        x, y = x.astype(real, copy=False), y.astype(real, copy=False)
+        x_order, y_order = np.argsort(x), np.argsort(y)
+        for k in range(0, n, CHUNK):
+            i, j = x_order[k : k + CHUNK], y_order[k : k + CHUNK]
+            value, sign = l1_loss(x[i], y[j], reduction="sum", return_grad=True)
+            parts.append(float(value))
+            np.multiply(sign, factor / n, out=sign, casting="same_kind")
+            grads[0][i], grads[1][j] = sign, -sign
+    return sum(parts) / n

@@ -68,21 +68,3 @@ def test_no_full_size_copy(arrays, name):
     finally:
         tracemalloc.stop()
     assert peak - size(result) < LIMIT, f"{(peak - size(result)) / 2**20:.1f} MB"
-
-
-@pytest.mark.parametrize("few", [0, 1])
-@pytest.mark.parametrize("return_grad", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_sorting_takes_what_the_docstring_says(arrays, few, return_grad, weighted):
-    """Copies of both samples; bytes for each otherwise."""
-    n = N // 10
-    x, y = arrays[0][:n], arrays[1][: n - few]
-    weights = (x, y) if weighted else ()
-    each = 64 if weighted or few else 20 if return_grad else 4
-    tracemalloc.start()
-    try:
-        result = fl.wasserstein_distance_1d(x, y, *weights, return_grad=return_grad)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak - size(result) < each * (x.size + y.size) + 2**22

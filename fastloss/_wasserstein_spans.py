@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`wasserstein_distance_1d` of samples that are too many to be sorted at once: span by span of their values, ascending.
+
+What counts in a span are the samples in it and the masses below it, of each side. The value is the area between the
+two distribution functions. A sample's own mass lies in an interval [a, b] of cumulated mass; with the other side's mass
+below it, `under`, and up to it, `upto`, what it sends to the left is the part of the interval below `under`, and what
+it sends to the right the part above `upto`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._arrays import Array
+
+SPAN = 1 << 18  # samples that are sorted at once
+CHUNK = 1 << 16  # samples that are looked at in one step
+PILOT = 1 << 15  # samples, of each side, by which the spans are chosen
+FULL = 0.8  # of a span, as chosen
+
+
+class Side(NamedTuple):
+    """One of the two samples: where its gradient goes, and the mass of each: the same, or that of its weight."""
+
+    samples: Array
+    weight: Array | None
+    mass: float  # of one sample, or of a unit of weight
+    real: np.dtype[Any]
+    grad: Array | None
+
+    def chunks(self) -> Iterator[tuple[int, Array]]:
+        for first in range(0, self.samples.size, CHUNK):
+            yield first, self.samples[first : first + CHUNK].astype(self.real, copy=False)
+
+    def masses(self, index: Array) -> Array:
+        if self.weight is None:
+            return np.full(index.size, self.mass)
+        return self.weight[index].astype(np.float64) * self.mass
+
+
+class Span(NamedTuple):
+    """Values between two bounds (None: none), the upper one among them or not; or one value alone, in any number."""
+
+    low: Any = None
+    high: Any = None
+    closed: bool = False
+    alone: bool = False
+
+    def holds(self, values: Array) -> Array:
+        if self.alone:
+            return values == self.high
+        inside = np.ones(values.shape, bool) if self.low is None else values > self.low
+        if self.high is not None:
+            inside &= values <= self.high if self.closed else values < self.high
+        return inside
+
+
+@np.errstate(invalid="ignore")  # the difference of two infinite samples
+def distance(sides: tuple[Side, Side], total: float, factor: float) -> float:
+    """The value; gradients, times the factor, are written where there is room for them. `total`: the mass of a side."""
+    if any(np.isnan(values).any() for side in sides for _, values in side.chunks()):
+        for side in sides:
+            if side.grad is not None:
+                side.grad[...] = np.nan
+        return math.nan
+    area = Area(sides, factor / total)
+    for span in spans(sides, Span()):
+        if span.alone:
+            area.add_value(span)
+        else:
+            area.add_span(span)
+    return area.value() / total
+
+
+def spans(sides: tuple[Side, Side], within: Span) -> Iterator[Span]:
+    """Spans of at most SPAN samples, and values of any number, that make up one of more."""
+    pivots = _pivots(sides, within)
+    inside, equal = _counts(sides, within, pivots)
+    bounds = [within.low, *pivots, within.high]
+    for k, (n, at_high) in enumerate(zip(inside, equal, strict=True)):
+        last = k == len(pivots)
+        span = Span(bounds[k], bounds[k + 1], closed=not last)
+        between = span._replace(closed=False)
+        if n <= SPAN:
+            yield from [span] if n else []
+        else:
+            if n - at_high > SPAN:
+                yield from spans(sides, between)
+            elif n > at_high:
+                yield between
+            if not last:
+                yield Span(None, span.high, alone=True)
+
+
+def _pivots(sides: tuple[Side, Side], within: Span) -> Array:
+    """Values that divide the samples of a span into parts that are as large."""
+    found, n = [], 0
+    for side in sides:
+        step = max(1, side.samples.size // PILOT) if within == Span() else 1
+        for _, values in side.chunks():
+            own = values[:: min(step, CHUNK)]
+            found.append(own[within.holds(own)])
+            n += found[-1].size * step
+            if step == 1 and found[-1].size:  # of a part, every one is looked at, and few are kept
+                found[-1] = found[-1][:: max(1, side.samples.size // PILOT)]
+    pilot = np.sort(np.concatenate(found))
+    parts = min(max(2, math.ceil(n / (FULL * SPAN))), pilot.size)
+    return np.unique(pilot[np.linspace(0, pilot.size - 1, parts + 1).astype(np.intp)[1:-1]]) if parts > 1 else pilot[:1]
+
+
+def _counts(sides: tuple[Side, Side], within: Span, pivots: Array) -> tuple[list[int], list[int]]:
+    """How many samples lie above each pivot (first: above none), up to the next; and how many of them are that one."""
+    inside, equal = np.zeros(pivots.size + 1, np.int64), np.zeros(pivots.size + 1, np.int64)
+    for side in sides:
+        for _, values in side.chunks():
+            own = values[within.holds(values)]
+            place = np.searchsorted(pivots, own, "left")
+            inside += np.bincount(place, minlength=inside.size)
+            same = place[own == pivots[np.minimum(place, pivots.size - 1)]]
+            equal += np.bincount(same, minlength=equal.size)
+    return inside.tolist(), equal.tolist()
+
+
+class Area:
+    """What is between the two distribution functions so far."""
+
+    def __init__(self, sides: tuple[Side, Side], factor: float) -> None:
+        self.sides, self.factor = sides, factor
+        self.below = [0.0, 0.0]  # mass of each side below what comes
+        self.last: float | None = None  # the largest value so far
+        self.parts: list[float] = []
+
+    def value(self) -> float:
+        finite = all(map(math.isfinite, self.parts))
+        return math.fsum(self.parts) if finite else sum(self.parts)
+
+    def add_span(self, span: Span) -> None:
+        """Sort what lies in the span, of both sides together; `first`: whether it is of the first side."""
+        found = [np.concatenate(list(_inside(side, span))) for side in self.sides]
+        values = np.concatenate(
+            [s.samples[i].astype(s.real, copy=False) for s, i in zip(self.sides, found, strict=True)]
+        )
+        order = np.argsort(values)
+        values, first = values[order], order < found[0].size
+        mass = np.concatenate([s.masses(i) for s, i in zip(self.sides, found, strict=True)])[order]
+        ends = [
+            np.cumsum(np.concatenate([[below], np.where(own, mass, 0.0)]))
+            for below, own in zip(self.below, (first, ~first), strict=True)
+        ]
+        self._add_gaps(values.astype(np.float64), ends[0][1:-1] - ends[1][1:-1])
+        if self.sides[0].grad is not None:
+            starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))  # of equal values
+            index = np.concatenate(found)[order]
+            for k, own in enumerate((first, ~first)):
+                under, upto = (np.repeat(ends[1 - k][at], np.diff(starts))[own] for at in (starts[:-1], starts[1:]))
+                sent = _sent(ends[k][:-1][own], ends[k][1:][own], under, upto)
+                self.sides[k].grad[index[own]] = sent * self.factor  # type: ignore[index]
+        self.below = [float(ends[0][-1]), float(ends[1][-1])]
+
+    def _add_gaps(self, places: Array, ahead: Array) -> None:
+        """Ascending values, and by how much the first distribution function is ahead of the second between them."""
+        self._add_gap(places[0])
+        gaps = np.diff(places)
+        self.parts.append(float(np.where(gaps == 0, 0.0, gaps * np.abs(ahead)).sum()))
+        self.last = float(places[-1])
+
+    def _add_gap(self, place: float) -> None:
+        if self.last is not None and self.last != place:
+            self.parts.append((float(place) - self.last) * abs(self.below[0] - self.below[1]))
+
+    def add_value(self, span: Span) -> None:
+        self._add_gap(float(span.high))
+        self.last = float(span.high)
+        held = [math.fsum(float(side.masses(i).sum()) for i in _inside(side, span)) for side in self.sides]
+        for k, side in enumerate(self.sides):
+            other = self.below[1 - k]
+            a = self.below[k]
+            for index in _inside(side, span) if side.grad is not None else ():
+                ends = np.concatenate([[a], a + np.cumsum(side.masses(index))])
+                a = float(ends[-1])
+                side.grad[index] = _sent(ends[:-1], ends[1:], other, other + held[1 - k]) * self.factor  # type: ignore[index]
+        self.below = [below + mass for below, mass in zip(self.below, held, strict=True)]
+
+
+def _sent(a: Array, b: Array, under: Any, upto: Any) -> Array:
+    """Mass that goes to the left less mass that goes to the right."""
+    return np.maximum(np.minimum(b, under) - a, 0.0) - np.maximum(b - np.maximum(a, upto), 0.0)
+
+
+def _inside(side: Side, span: Span) -> Iterator[Array]:
+    """Indices of the samples in a span, a chunk at a time."""
+    for first, values in side.chunks():
+        yield first + np.flatnonzero(span.holds(values))
