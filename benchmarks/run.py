@@ -35,7 +35,7 @@ def main() -> int:
     if options.portions:
         portions = [run for path in options.portions for run in json.loads(path.read_text())["runs"]]
         return write(
-            together(portions), "python benchmarks/run.py --write-readme --from, of portions measured one by one"
+            together(portions), "python benchmarks/run.py --write-readme --from portions, see benchmarks/README.md"
         )
     command = shlex.join(["python", "benchmarks/run.py", *words, "--write-readme"])
     words += [] if "--cells" in words else ["--cells", "all"]

@@ -174,7 +174,9 @@ def _pairs(x: Array, y: Array, real: np.dtype[Any], grads: Any, factor: float) -
 
     n, parts = x.size, []
     if grads is None:
-        x, y = np.sort(x.astype(real, copy=False)), np.sort(y.astype(real, copy=False))
+        x, y = x.astype(real), y.astype(real)  # the only copies
+        x.sort()
+        y.sort()
         parts = [float(l1_loss(x[k : k + CHUNK], y[k : k + CHUNK], reduction="sum")) for k in range(0, n, CHUNK)]
     else:
         x, y = x.astype(real, copy=False), y.astype(real, copy=False)

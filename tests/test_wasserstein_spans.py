@@ -84,3 +84,15 @@ def test_memory_does_not_grow_with_the_samples(rng, few, return_grad, kind):
         tracemalloc.stop()
     grads = sum(g.nbytes for g in result[1]) if return_grad else 0
     assert peak - grads < LIMIT, f"{(peak - grads) / 2**20:.1f} MB"
+
+
+def test_conversion_takes_one_copy(rng):
+    """Of as many samples as are just sorted at once."""
+    x = rng.integers(0, 100, _wasserstein.AT_ONCE // 8, np.int16).astype(np.float16)
+    tracemalloc.start()
+    try:
+        assert fl.wasserstein_distance_1d(x, x) == 0
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < LIMIT, f"{peak / 2**20:.1f} MB"
