@@ -2,9 +2,10 @@
 """The path of a call for losses on a matrix product: operands and checks for both backends, then the tiles.
 
 The product input @ linear_weight.T is never whole. Tiles of it come from NumPy's BLAS in one buffer, and while they are
-in cache a kernel folds them into the state of their rows (`csrc/linear.h`). For gradients they are computed once more,
-unless there is but one: all of a row must be known before its first gradient is. BLAS and the kernel take turns;
-the kernel, a few per cent of the work, keeps to one thread, since OpenMP's others would stand in the way of BLAS.
+in cache a kernel folds them into the state of their rows (`csrc/linear.h`). All of a row must be known before its first
+gradient is, so tiles of a block of rows are kept until then: three products in all. Where too few rows could be kept
+for a fast BLAS, tiles are computed once more instead. BLAS and the kernel take turns; the kernel, a few per cent of the
+work, keeps to one thread, since OpenMP's others would stand in the way of BLAS.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from ._call import (
 )
 from ._call_rows import as_class_weight, bad_label
 
-ROWS = 2048  # of a tile: enough for BLAS to be as fast as on the whole product
+ROWS = 2048  # of a block: enough for BLAS to be as fast as on the whole product
+KEPT_ROWS = 128  # of a block whose logits are kept, at least: each block adds to all of the matrix's gradient
+KEPT_BYTES = 128 * 2**20
 TILE_BYTES = 16 * 2**20
 LANES = 16
 LEFT_OUT = -2
@@ -178,18 +181,29 @@ def is_ready(a: Array, real: np.dtype[Any]) -> bool:
     )  # fmt: skip
 
 
-class Tiles:
-    """The tiles of rows [0, n) of one of the K losses: buffers, and what every tile needs."""
+def blocks_of(job: LinearJob) -> tuple[int, bool]:
+    """Rows of a block, and whether the logits of one are kept between value and gradient. A power of two rows, so that
+    BLAS meets the edges of its own blocks at the same rows with gradients and without."""
+    n, row_bytes = max(job.input.shape[0], 1), whole_lanes(job.linear_weight.shape[0]) * job.real.itemsize
+    fit = min(KEPT_BYTES // max(row_bytes, 1), ROWS)
+    if job.grads is None or fit < min(n, KEPT_ROWS):
+        return min(n, ROWS), False
+    return min(n, 1 << (fit.bit_length() - 1)), True
 
-    def __init__(self, job: LinearJob, rows: int) -> None:
+
+class Tiles:
+    """The tiles of a block of rows of one of the K losses: buffers, and what every tile needs."""
+
+    def __init__(self, job: LinearJob, rows: int, keeps: bool) -> None:
         classes, _, features = job.linear_weight.shape
-        fit = TILE_BYTES // (max(rows, 1) * job.real.itemsize)
-        self.job = job
+        fit = TILE_BYTES // (max(rows, features) * job.real.itemsize)
+        self.job, self.keeps = job, keeps
         self.width = max(LANES, min(whole_lanes(classes), fit // LANES * LANES))
-        self.logits = np.empty((rows, self.width), job.real)
+        self.logits = np.empty((rows, whole_lanes(classes) if keeps else self.width), job.real)
         self.dense = np.zeros((rows, self.width), job.real) if job.probabilities is not None else None
         ready = is_ready(job.linear_weight[:, 0], job.real)
         self.weight = None if ready else np.empty((min(self.width, classes), features), job.real)
+        self.product = np.empty((min(self.width, classes), features), job.real) if rows < job.input.shape[0] else None
 
     def matrix(self, k: int, first: int, last: int) -> Array:
         """Rows [first, last) of the k-th matrix in the working type."""
@@ -233,19 +247,27 @@ class Tiles:
         self, x: Array, k: int, rows: slice, again: bool = False
     ) -> Iterator[tuple[int, int, Array, Array, tuple[Any, ...]]]:
         """Each tile: its classes [first, last), its part of the matrix, the buffer with its logits, and what the kernel
-        takes besides. A tile that is the only one still stands there when it is asked for again, its bias added."""
+        takes besides. Kept tiles still stand there when they are asked for again, their bias added."""
         classes = self.job.linear_weight.shape[0]
-        logits = self.logits[: x.shape[0]]
-        kept = again and self.width >= classes
+        kept = again and self.keeps
         bias = None if self.job.linear_bias is None or kept else self.job.linear_bias[:, k]
         for first in range(0, classes, self.width):
             last = min(classes, first + self.width)
             matrix = self.matrix(k, first, last)
+            logits = self.logits[: x.shape[0], first if self.keeps else 0 :]
             if not kept:
                 np.matmul(x, matrix.T, out=logits[:, : last - first])
                 self.exclude(logits[:, : last - first], rows, first)
             further = (self.padded(bias, first, last), self.factors(k, rows, first, last))
             yield first, last, matrix, logits, further
+
+    def add_product(self, to: Array, g: Array, x: Array, more: bool) -> None:
+        """Put g.T @ x, the gradient of a part of the matrix, into `to`, or add it to what is there."""
+        if not more:
+            np.matmul(g.T, x, out=to)
+            return
+        assert self.product is not None
+        to += np.matmul(g.T, x, out=self.product[: to.shape[0]])
 
 
 class RowState:
@@ -299,10 +321,7 @@ def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, s
             to_input[rows] += g @ matrix
         else:
             np.matmul(g, matrix, out=to_input[rows])
-        if rows.start:
-            to_weight[first:last, k] += g.T @ x
-        else:
-            np.matmul(g.T, x, out=to_weight[first:last, k])
+        tiles.add_product(to_weight[first:last, k], g, x, more=rows.start > 0)
         if to_bias is not None:
             to_bias[first:last, k] += g.sum(axis=0, dtype=np.float64)
 
@@ -311,12 +330,13 @@ def tiled(job: LinearJob) -> Array:
     """The unreduced loss (N, K) in float64; gradients are written."""
     assert _config.native is not None
     n, k_all = job.input.shape[0], job.linear_weight.shape[1]
-    tiles = Tiles(job, min(n, ROWS)) if job.linear_weight.shape[0] and n * k_all else None
+    step, keeps = blocks_of(job)
+    tiles = Tiles(job, step, keeps) if job.linear_weight.shape[0] and n * k_all else None
     value = np.zeros((n, k_all))
     for g in (job.grads or ())[0 if tiles is None else 2 :]:  # the others are written by their first tile
         g[...] = 0
-    for start in range(0, n, ROWS):
-        rows = slice(start, min(n, start + ROWS))
+    for start in range(0, n, step):
+        rows = slice(start, min(n, start + step))
         x = np.ascontiguousarray(job.input[rows], job.real)
         for k in range(k_all):
             state = RowState(job, k, rows)

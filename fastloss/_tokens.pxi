@@ -94,20 +94,22 @@ cdef void run_alone(fl_unit_fn fn, const void *job, Py_ssize_t units) noexcept:
 
 def run_tile(cnp.ndarray tile, Py_ssize_t classes, Py_ssize_t first, bias, cnp.ndarray label, dense, state, gradient):
     """One tile of a linear loss: fold its logits into `state` (max, rest, ones, target_logit, distance, mass: float64
-    arrays over rows), or, given `gradient` (inverse, at_target, dense_factor), make them gradients in place. tile:
-    contiguous rows with room for whole lanes; bias and dense: contiguous, padded likewise, or None."""
+    arrays over rows), or, given `gradient` (inverse, at_target, dense_factor), make them gradients in place. tile: rows
+    that are contiguous, with room for whole lanes; bias and dense: contiguous, padded likewise, or None."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(tile))
     cdef fl_tile_job job
     job.want = FL_VALUE if gradient is None else FL_GRAD
     job.rows = cnp.PyArray_DIMS(tile)[0]
-    job.stride = cnp.PyArray_DIMS(tile)[1]
+    job.stride = cnp.PyArray_STRIDES(tile)[0] // cnp.PyArray_ITEMSIZE(tile)
     job.classes = classes
     job.first = first
     job.logits = cnp.PyArray_DATA(tile)
     job.bias = cnp.PyArray_DATA(<cnp.ndarray>bias) if bias is not None else NULL
     job.label = <const int64_t *>cnp.PyArray_DATA(label)
     job.dense = cnp.PyArray_DATA(<cnp.ndarray>dense) if dense is not None else NULL
-    job.dense_stride = job.stride if dense is not None and cnp.PyArray_NDIM(<cnp.ndarray>dense) == 2 else 0
+    job.dense_stride = 0
+    if dense is not None and cnp.PyArray_NDIM(<cnp.ndarray>dense) == 2:
+        job.dense_stride = cnp.PyArray_DIMS(<cnp.ndarray>dense)[1]
     job.max = doubles(state[0])
     job.rest = doubles(state[1])
     job.ones = doubles(state[2])

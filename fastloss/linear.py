@@ -63,10 +63,12 @@ def linear_cross_entropy(
     Notes
     -----
     Tiles of the product come from NumPy's matrix multiplication, at most 16 MB at a time, and enter an online
-    log-sum-exp; gradients compute them a second time. Memory beyond inputs and gradients does not grow with N * V. The
-    matrix products are in the working type: float64 if a floating operand is float64 or none is floating, else float32
-    (float16 and bfloat16 are converted tile by tile); all other sums are float64. Results have equal bits on one
-    machine with one build of NumPy and one number of its threads.
+    log-sum-exp. For gradients the logits of as many rows as fit into 128 MB are kept meanwhile; with more than 262 144
+    classes (float32), fewer than 128 rows would fit, and tiles are computed a second time instead. Memory beyond inputs
+    and gradients does not grow with N * V. The matrix products are in the working type: float64 if a floating operand
+    is float64 or none is floating, else float32 (float16 and bfloat16 are converted tile by tile); all other sums are
+    float64. Results have equal bits on one machine with one build of NumPy and one number of its threads; the value
+    with gradients may differ in its last bit from that without, since its blocks have fewer rows.
 
     Source: ``torch.nn.functional.linear_cross_entropy``.
 

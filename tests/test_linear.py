@@ -28,12 +28,15 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(params=["whole", "small"])
+@pytest.fixture(params=["whole", "small", "kept"])
 def tiles(request, monkeypatch):
-    """Tiles that hold everything, and tiles of 4 rows and 32 classes at most."""
-    if request.param == "small":
+    """One tile that holds everything; tiles of 32 classes at most in blocks of 4 rows, computed twice or kept."""
+    if request.param != "whole":
         monkeypatch.setattr(_call_linear, "ROWS", 4)
         monkeypatch.setattr(_call_linear, "TILE_BYTES", 4 * 32 * 4)
+    monkeypatch.setattr(_call_linear, "KEPT_ROWS", 1)
+    if request.param == "small":
+        monkeypatch.setattr(_call_linear, "KEPT_BYTES", 0)
     return request.param
 
 
@@ -354,7 +357,7 @@ x, w = rng.normal(size=(n, d)).astype(np.float32), rng.normal(size=(v, d)).astyp
 target = rng.integers(0, v, n)
 fl.linear_cross_entropy(x[:99], w[:999], target[:99] % 999, return_grad=True)  # start the threads
 soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-resource.setrlimit(resource.RLIMIT_DATA, (data() + 80 * 2**20, hard))
+resource.setrlimit(resource.RLIMIT_DATA, (data() + 128 * 2**20, hard))
 value, grads = fl.linear_cross_entropy(x, w, target, return_grad=True)
 assert abs(value - 15.5) < 1.5 and grads[1].shape == w.shape
 try:
