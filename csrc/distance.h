@@ -130,7 +130,11 @@ FL_INLINE real add_square(real x, real y, real eps, real sum) {
 FL_INLINE void add_squares(double *restrict lane, const real *x, const real *const *y, int count, ptrdiff_t n,
                            real eps) {
     ptrdiff_t i = 0;
-    for (; i + SQUARES_GROUP <= n; i += SQUARES_GROUP)
+    for (; i + SQUARES_GROUP <= n; i += SQUARES_GROUP) {
+        for (int f = 0; f < SQUARES_GROUP; f += FL_LANES) {
+            ask_ahead(x + i + f);
+            for (int k = 0; k < count; k++) ask_ahead(y[k] + i + f);
+        }
         for (int l = 0; l < FL_LANES; l++) {
             real low[2], high[2];
             for (int k = 0; k < count; k++) {
@@ -144,6 +148,7 @@ FL_INLINE void add_squares(double *restrict lane, const real *x, const real *con
                 }
             for (int k = 0; k < count; k++) lane[k * FL_LANES + l] += (double)(low[k] + high[k]);
         }
+    }
     for (; i < n; i += FL_LANES)
         for (int l = 0; l < FL_LANES; l++)
             for (int k = 0; k < count; k++) lane[k * FL_LANES + l] += (double)one_square(x[i + l], y[k][i + l], eps);
@@ -313,7 +318,8 @@ struct products {
 FL_INLINE void add_products(struct products *restrict sum, const real *restrict x, const real *restrict y, ptrdiff_t n,
                             double up_x, double up_y) {
     enum { HALF = FL_LANES / 2 };
-    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+    for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
+        ask_ahead(x + i), ask_ahead(y + i);
         for (int half = 0; half < FL_LANES; half += HALF)
             for (int l = half; l < half + HALF; l++) {
                 const double a = (double)x[i + l] * up_x, b = (double)y[i + l] * up_y;
@@ -321,6 +327,7 @@ FL_INLINE void add_products(struct products *restrict sum, const real *restrict 
                 sum->xx[l] = fma_double(a, a, sum->xx[l]);
                 sum->yy[l] = fma_double(b, b, sum->yy[l]);
             }
+    }
 }
 
 static void tile_products(struct products *restrict sum, const real *restrict x, const real *restrict y, ptrdiff_t n) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* distance_rows.h: what the pairs of a block's rows measure. Rows that may be read where they stand, of whole lanes,
- * are summed one after the other and finished together, lanes over rows; the bits are those of single rows. */
+/* distance_rows.h: what the pairs of a block's rows measure. Rows that may be read where they stand are summed one after
+ * the other and finished together, lanes over rows; the bits are those of single rows. */
 #ifndef FL_DISTANCE_ROWS_H
 #define FL_DISTANCE_ROWS_H
 
@@ -16,13 +16,31 @@ static void set_pairs(const fl_distance_job *job, struct distance_scratch *s) {
 }
 
 static int stands_in_place(const fl_distance_job *job, const struct distance_scratch *s) {
-    int all = job->features % FL_LANES == 0;
+    int all = 1;
     for (int k = 0; k < job->vectors; k++) all &= s->in_place[k];
     return all;
 }
 
+static ptrdiff_t whole_features(const fl_distance_job *job) { return job->features & -(ptrdiff_t)FL_LANES; }
+
 FL_INLINE const real *features_of(const struct distance_scratch *s, int k, ptrdiff_t r) {
     return (const real *)s->run[k][r];
+}
+
+/* The features beyond whole lanes have a group of their own, whose padding is 0 for all rows. */
+static void begin_rest(const fl_distance_job *job, struct distance_scratch *s) {
+    s->left = job->features % FL_LANES;
+    for (int k = 0; k < job->vectors; k++) tile_clear_padding(s->rest[k], s->left);
+}
+
+FL_INLINE void load_rest(const fl_distance_job *job, struct distance_scratch *s, int k, ptrdiff_t r) {
+    memcpy(s->rest[k], features_of(s, k, r) + whole_features(job), (size_t)s->left * sizeof(real));
+}
+
+static void add_rest_squares(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s, double *lane) {
+    real d[FL_LANES];
+    rest_difference(job, p, s, d);
+    tile_squares(lane, d, no_features, whole_lanes(s->left), 0);
 }
 
 /* ---- Euclidean: the sums of squares become norms ---------------------------------------------------------------- */
@@ -31,7 +49,11 @@ static void rows_squares(const fl_distance_job *job, struct distance_scratch *s,
     for (ptrdiff_t r = 0; r < n; r++) {
         double lane[FL_LANES] = {0};
         const real *x = features_of(s, p->x, r), *y = features_of(s, p->y, r);
-        add_squares(lane, x, &y, 1, job->features, (real)job->eps);
+        add_squares(lane, x, &y, 1, whole_features(job), (real)job->eps);
+        if (s->left) {
+            load_rest(job, s, p->x, r), load_rest(job, s, p->y, r);
+            add_rest_squares(job, p, s, lane);
+        }
         p->value[r] = fold_lanes(lane);
     }
 }
@@ -41,7 +63,9 @@ static void rows_two_squares(const fl_distance_job *job, struct distance_scratch
     for (ptrdiff_t r = 0; r < n; r++) {
         double lane[2 * FL_LANES] = {0};
         const real *others[2] = {features_of(s, 1, r), features_of(s, 2, r)};
-        add_squares(lane, features_of(s, 0, r), others, 2, job->features, (real)job->eps);
+        add_squares(lane, features_of(s, 0, r), others, 2, whole_features(job), (real)job->eps);
+        for (int k = 0; s->left && k < 3; k++) load_rest(job, s, k, r);
+        for (int k = 0; s->left && k < 2; k++) add_rest_squares(job, &s->pair[k], s, lane + k * FL_LANES);
         s->pair[0].value[r] = fold_lanes(lane);
         s->pair[1].value[r] = fold_lanes(lane + FL_LANES);
     }
@@ -87,7 +111,11 @@ static void rows_norms(const fl_distance_job *job, struct distance_scratch *s, s
 static void rows_products(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n) {
     for (ptrdiff_t r = 0; r < n; r++) {
         struct products sum = {{0}, {0}, {0}};
-        add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), job->features, 1, 1);
+        add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), whole_features(job), 1, 1);
+        if (s->left) {
+            load_rest(job, s, p->x, r), load_rest(job, s, p->y, r);
+            tile_products(&sum, s->rest[p->x], s->rest[p->y], whole_lanes(s->left));
+        }
         p->value[r] = fold_lanes(sum.xy);
         p->norm_x[r] = fold_lanes(sum.xx);
         p->norm_y[r] = fold_lanes(sum.yy);
@@ -117,7 +145,7 @@ static void rows_cosines(const fl_distance_job *job, struct distance_scratch *s,
 
 /* ---- all pairs -------------------------------------------------------------------------------------------------- */
 
-/* Rows that are converted, or have features beyond whole lanes: a piece of one is loaded once for all of its pairs. */
+/* Rows that are converted: a piece of one is loaded once for all of its pairs. */
 static void measure_one_by_one(const fl_distance_job *job, struct distance_scratch *s, ptrdiff_t n) {
     for (ptrdiff_t r = 0; r < n; r++) {
         begin_row(s, r);
@@ -129,7 +157,10 @@ static void measure_rows(const fl_distance_job *job, struct distance_scratch *s,
     set_pairs(job, s);
     if (!stands_in_place(job, s) || (job->metric > FL_SQUARED && job->metric < FL_COSINE_DISTANCE)) {
         measure_one_by_one(job, s, n);
-    } else if (job->metric > FL_SQUARED) {
+        return;
+    }
+    begin_rest(job, s);
+    if (job->metric > FL_SQUARED) {
         for (int k = 0; k < s->pairs; k++) rows_cosines(job, s, &s->pair[k], n);
     } else {
         const int together = s->pairs > 1 ? 2 : 0;

@@ -45,12 +45,6 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
     }
 }
 
-/* The processor alone does not fetch fast enough from L3 and beyond: 16 million elements of two streams, a fifth to a
- * third. Asking for a tile in advance, before a map of more operations, made it slower. */
-FL_INLINE void ask_ahead(const char *p) {
-    for (size_t byte = 0; byte < FL_LANES * sizeof(real); byte += 64) __builtin_prefetch(p + 2048 + byte);
-}
-
 /* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. */
 FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
     const struct map local = *m;
@@ -58,7 +52,7 @@ FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn o
     double sum[FL_LANES];
     memcpy(sum, lane, sizeof sum);
     for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
-        for (int k = 0; k < n_in; k++) ask_ahead((const char *)(local.in[k] + i));
+        for (int k = 0; k < n_in; k++) ask_ahead(local.in[k] + i);
         FL_ONE_STEP
         for (int l = 0; l < FL_LANES; l++) {
             const struct term t = term_at(&local, i + l, op, n_in, local.param);
