@@ -32,7 +32,7 @@ class RowLoss:
     """What the general path, and the engines, must know of a row loss."""
 
     name: str
-    code: int  # of its kernel in _native.pyx
+    code: int  # of its kernel in _rows.pxi
     holds: int = 0  # what `input` holds: 0 logits, 1 probabilities, 2 log-probabilities, as in fastloss.h
     lists: bool = False  # several labels at each position, along the class axis
     soft: bool = False  # the target may be a probability per class, along the class axis
