@@ -157,6 +157,7 @@ def test_reference_has_the_types_and_shapes_of_the_kernels(case):
 
 
 def test_public_names():
+    assert set(fl.__all__) <= set(dir(fl))
     for name in fl.__all__:
         assert hasattr(fl, name), name
     for case in CASES:
