@@ -180,15 +180,15 @@ class Area:
         )
         order = np.argsort(values)
         values, first = values[order], order < found[0].size
-        mass = np.concatenate([s.masses(i) for s, i in zip(self.sides, found, strict=True)])[order]
-        ends = self._add_sorted(values, first, [mass, mass])
+        masses: list[Any] = [side.mass for side in self.sides]
+        if any(side.weight is not None for side in self.sides):
+            masses = [np.concatenate([s.masses(i) for s, i in zip(self.sides, found, strict=True)])[order]] * 2
+        ends = self._add_sorted(values, first, masses)
         if self.sides[0].grad is not None:
-            starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))  # of equal values
-            index = np.concatenate(found)[order]
-            for k, own in enumerate((first, ~first)):
-                under, upto = (np.repeat(ends[1 - k][at], np.diff(starts))[own] for at in (starts[:-1], starts[1:]))
-                sent = _sent(ends[k][:-1][own], ends[k][1:][own], under, upto)
-                self.sides[k].grad[index[own]] = sent * self.factor  # type: ignore[index]
+            sent = np.empty(order.size)
+            sent[order] = _all_sent(values, first, ends) * self.factor
+            for side, index, own in zip(self.sides, found, np.split(sent, [found[0].size]), strict=True):
+                side.grad[index] = own  # type: ignore[index]
 
     def _add_sorted(self, values: Array, first: Array, masses: list[Any]) -> list[Array]:
         """Ascending values, and which are of the first side. Returns the cumulated mass of each side, from below on."""
@@ -220,6 +220,21 @@ class Area:
                 a = float(ends[-1])
                 side.grad[index] = _sent(ends[:-1], ends[1:], other, other + held[1 - k]) * self.factor  # type: ignore[index]
         self.below = [below + mass for below, mass in zip(self.below, held, strict=True)]
+
+
+def _all_sent(values: Array, first: Array, ends: list[Array]) -> Array:
+    """What each of ascending values sends, of either side."""
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))  # of equal values
+    low, high = (np.repeat(at, np.diff(starts)) for at in (starts[:-1], starts[1:]))
+    sent = np.empty(values.size)
+    for k in range(0, values.size, CHUNK):
+        part = slice(k, k + CHUNK)
+        own, below, upto = first[part], low[part], high[part]
+        sent[part] = _sent(
+            np.where(own, ends[0][:-1][part], ends[1][:-1][part]), np.where(own, ends[0][1:][part], ends[1][1:][part]),
+            np.where(own, ends[1][below], ends[0][below]), np.where(own, ends[1][upto], ends[0][upto]),
+        )  # fmt: skip
+    return sent
 
 
 def _sent(a: Array, b: Array, under: Any, upto: Any) -> Array:
