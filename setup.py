@@ -81,10 +81,11 @@ class BuildNative(build_ext):
         print(f"fastloss: kernels for {', '.join(isas)}; parallel backend {parallel}", flush=True)
 
     def compile_object(self, ext, source, folder, flags):
-        """One object file, compiled anew if any file of csrc/ is newer."""
+        """One object file, compiled anew if any file of csrc/ is newer; it contains none of the bridge."""
         output = str(Path(self.build_temp, folder))
         (target,) = self.compiler.object_filenames([source], output_dir=output)
-        if self.force or newer_group([source, *ext.depends], target):
+        own = [path for path in ext.depends if not path.endswith(".pxi")]
+        if self.force or newer_group([source, *own], target):
             self.compiler.compile([source], output_dir=output, include_dirs=["csrc"], extra_postargs=flags)
         return target
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastloss: loss functions on NumPy arrays, with gradients, from C kernels."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import (
@@ -28,9 +29,7 @@ from . import (
 )
 from ._config import backend, get_backend, isas, show_config
 from ._threads import get_num_threads, num_threads, set_num_threads
-from ._verify import verify
 from ._version import __version__
-from .accumulate import Accumulator
 from .adversarial import *  # noqa: F403
 from .binary import *  # noqa: F403
 from .box import *  # noqa: F403
@@ -54,6 +53,8 @@ from .triplet import *  # noqa: F403
 from .variational import *  # noqa: F403
 
 if TYPE_CHECKING:
+    from ._verify import verify
+    from .accumulate import Accumulator
     from .streaming import evaluate
 
 __all__ = [
@@ -92,15 +93,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """`evaluate`, with what it needs to read files, is imported when first asked for."""
-    if name != "evaluate":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .streaming import evaluate
+_LATER = {"Accumulator": "accumulate", "evaluate": "streaming", "verify": "_verify"}  # imported when first asked for
 
-    globals()["evaluate"] = evaluate
-    return evaluate
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "evaluate"})
+    return sorted({*globals(), *_LATER})

@@ -7,9 +7,8 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]  # NDArray[Any]: numpy.typing itself would be imported for it alone
 EXPECTED = "bool, integer, float16, bfloat16, float32 or float64"
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from ._arrays import (
     where,
     working_dtype,
 )
+from ._record import Record
 
 REDUCTIONS = ("none", "mean", "sum")
 AVERAGES = ("mean", "batchmean")
@@ -46,26 +46,30 @@ ABOVE_MINUS_ONE = Domain(lambda x: x <= -1, "is not greater than -1")
 UNIT = Domain(lambda x: (x < 0) | (x > 1), "is outside [0, 1]")
 
 
-@dataclass(frozen=True, slots=True)
+INDEX = {name: row[0] for name, row in _config.native.losses().items()} if _config.native else {}
+
+
 class Elementwise:
     """What the general path must know of an elementwise loss."""
 
-    name: str  # of its row in elementwise.def and of its function in the reference
-    operands: tuple[str, ...] = ("input", "target")
-    predictions: tuple[int, ...] = (0,)  # which operands get gradients
-    weighted_mean: bool = False  # "mean" divides by the sum of weights instead of the count
-    domains: tuple[tuple[int, Domain], ...] = ()  # operand -> what it must not hold
-    per_row: tuple[int, ...] = ()  # operands that may have the shape input.shape[:-1]: one number per row
-    weak: tuple[int, ...] = ()  # operands that do not decide the working type
-    batchmean: bool = False  # takes this reduction too: the sum divided by the length of the first axis
-    same_shape: tuple[int, ...] = ()  # operands that must have the shape of the first
-    per_sample: bool = False  # the unreduced loss is the mean over the last axis
-    summed: bool = False  # the unreduced loss is the sum over the last axis
-    index: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        known = _config.native.losses() if _config.native else {}
-        object.__setattr__(self, "index", known.get(self.name, (-1,))[0])
+    def __init__(
+        self, name: str, operands: tuple[str, ...] = ("input", "target"), predictions: tuple[int, ...] = (0,),
+        weighted_mean: bool = False, domains: tuple[tuple[int, Domain], ...] = (), per_row: tuple[int, ...] = (),
+        weak: tuple[int, ...] = (), batchmean: bool = False, same_shape: tuple[int, ...] = (),
+        per_sample: bool = False, summed: bool = False,
+    ) -> None:  # fmt: skip
+        self.name = name  # of its row in elementwise.def and of its function in the reference
+        self.operands = operands
+        self.predictions = predictions  # which operands get gradients
+        self.weighted_mean = weighted_mean  # "mean" divides by the sum of weights instead of the count
+        self.domains = domains  # operand -> what it must not hold
+        self.per_row = per_row  # operands that may have the shape input.shape[:-1]: one number per row
+        self.weak = weak  # operands that do not decide the working type
+        self.batchmean = batchmean  # takes this reduction too: the sum divided by the length of the first axis
+        self.same_shape = same_shape  # operands that must have the shape of the first
+        self.per_sample = per_sample  # the unreduced loss is the mean over the last axis
+        self.summed = summed  # the unreduced loss is the sum over the last axis
+        self.index = INDEX.get(name, -1)
 
     @property
     def by_row(self) -> bool:
@@ -73,8 +77,7 @@ class Elementwise:
         return self.per_sample or self.summed
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Job:
+class Job(Record):
     """One checked elementwise call, for either backend."""
 
     spec: Elementwise
@@ -385,7 +388,7 @@ def general_elementwise(
     )  # fmt: skip
     total = run(job)
     if value is not None and reduction != "none":  # where values are written the kernels sum none
-        total = run(replace(job, value=None)) if spec.by_row else total_of(value, None, positions, real)
+        total = run(job.but(value=None)) if spec.by_row else total_of(value, None, positions, real)
     if divides != reduction:
         total, denominator = total / denominator, 1.0
     return result(reduced(total, reduction, denominator, value), grads, hess)

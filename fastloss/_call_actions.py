@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from . import _config, _reference
 from ._arrays import Array, as_array, as_mask, as_optional, check_broadcast, check_output, where, working_dtype
 from ._call import check_options, integer, outputs, reduced, result, scale_of, split_grad_output
 from ._call_rows import INT32_MAX, as_labels, bad_label, class_axis_of
+from ._record import Record
 
 # ---- rows of action values -------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class ActionJob:
+class ActionJob(Record):
     """One checked call, for either backend."""
 
     real: np.dtype[Any]
@@ -112,8 +111,7 @@ def _as_actions(actions: Any, shape: tuple[int, ...], q: Array, axis: int) -> Ar
 # ---- scans -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class ScanJob:
+class ScanJob(Record):
     """One checked scan, for either backend; arrays of one shape, `axis` that of the steps, which `next_value` may
     lack."""
 

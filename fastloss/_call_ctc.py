@@ -7,11 +7,9 @@ The common case stands in `_native` (_ctc.pxi); whatever it does not take, or fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _config, _reference
 from ._arrays import Array, as_array, at, check_output, where, working_dtype
@@ -26,12 +24,12 @@ from ._call import (
     scale_of,
     split_grad_output,
 )
+from ._record import Record
 
-Integers = NDArray[np.int64]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Targets:
+class Targets(Record):
     """Labels of N samples, (N, S) padded or in a row, with the position at which each sample's start."""
 
     labels: Array
@@ -48,8 +46,7 @@ class Targets:
         return row[: self.lengths[n]]
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class CtcJob:
+class CtcJob(Record):
     """One checked call, for either backend."""
 
     real: np.dtype[Any]

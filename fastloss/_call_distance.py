@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,13 +23,13 @@ from ._call import (
     split_grad_output,
     total_of,
 )
+from ._record import Record
 
 METRICS = ("euclidean", "sqeuclidean", "manhattan", "chebyshev", "cosine")
 DOMAINS = {"cosine_embedding": "is neither 1 nor -1", "contrastive": "is outside [0, 1]"}
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class VectorJob:
+class VectorJob(Record):
     """One checked call, for either backend. Vectors and gradients have one shape, (..., D)."""
 
     loss: str  # "pair", "triplet", "cosine_embedding" or "contrastive"
@@ -49,8 +48,7 @@ class VectorJob:
     grads: tuple[Array, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """How two vectors are measured: the metric of a job, with p and eps."""
 
     metric: str

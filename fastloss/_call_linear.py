@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from ._call import (
     split_grad_output,
 )
 from ._call_rows import as_class_weight, bad_label
+from ._record import Record
 
 ROWS = 2048  # of a block: enough for BLAS to be as fast as on the whole product
 KEPT_ROWS = 128  # of a block whose logits are kept, at least: each block adds to all of the matrix's gradient
@@ -39,8 +39,7 @@ LANES = 16
 LEFT_OUT = -2
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class LinearJob:
+class LinearJob(Record):
     """One checked call. The loss of K dimensions is K = d1 * d2 * ... losses that share their input: `linear_weight`
     has the shape (V, K, D), and targets are (N, K)."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from ._call import (
     split_grad_output,
 )
 from ._call_rows import as_labels, bad_label, checked_ignore_index, class_axis_of
+from ._record import Record
 
 MODES = ("multiclass", "multilabel", "binary")
 CLASSES = ("all", "present")
@@ -43,8 +43,7 @@ def generalized_dice(weighting: str, smooth: float) -> Formula:
     return GENERALIZED_DICE, 0.0, 0.0, 1.0, smooth, CLASS_WEIGHTS[weighting]
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class OverlapJob:
+class OverlapJob(Record):
     """One checked call, for either backend. The truth is `labels`, or `masks` of the shape of `logits`."""
 
     real: np.dtype[Any]

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +83,7 @@ def _by_reference(
     """Sum of the losses of (rows, elements); values and gradients are written."""
     sums = np.empty((job.shape[0], 1))
     counts = np.ones(job.shape[0], bool) if counted is None else counted
-    run(replace(job, value=sums, mask=counts[:, np.newaxis]))
+    run(job.but(value=sums, mask=counts[:, np.newaxis]))
     usable = counts & (np.isfinite(sums[:, 0]) & (sums[:, 0] != 0) | np.isnan(sums[:, 0]))
     with np.errstate(all="ignore"):
         losses = np.where(counts, outer(sums[:, 0], parameter)[0], 0)
@@ -93,7 +92,7 @@ def _by_reference(
         if grads is not None:
             factors = outer(np.where(usable, sums[:, 0], 1.0), parameter)[1] * (1 if incoming is None else incoming)
             rows = tuple(np.empty(job.shape, g.dtype) for g in grads)
-            run(replace(job, mask=usable[:, np.newaxis], grad_output=factors[:, np.newaxis], grads=rows, scale=factor))
+            run(job.but(mask=usable[:, np.newaxis], grad_output=factors[:, np.newaxis], grads=rows, scale=factor))
             for g, own in zip(grads, rows, strict=True):
                 g[...] = own.reshape(g.shape)
     return _reference.exact_sum(losses)

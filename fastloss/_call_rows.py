@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,14 +24,14 @@ from ._call import (
     share,
     split_grad_output,
 )
+from ._record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class RowLoss:
+class RowLoss(NamedTuple):
     """What the general path, and the engines, must know of a row loss."""
 
     name: str
-    code: int  # of its kernel in _native.pyx
+    code: int  # of its kernel in _rows.pxi
     holds: int = 0  # what `input` holds: 0 logits, 1 probabilities, 2 log-probabilities, as in fastloss.h
     lists: bool = False  # several labels at each position, along the class axis
     soft: bool = False  # the target may be a probability per class, along the class axis
@@ -50,8 +49,7 @@ POLICY_OF_LOG_PROBS = RowLoss("policy_gradient", 4, holds=2, ignores=False)
 MULTILABEL_MARGIN = RowLoss("multilabel_margin", 3, lists=True, ignores=False)
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class RowJob:
+class RowJob(Record):
     """One checked call, for either backend. The target is `labels`, or a `distribution` of the shape of `logits`."""
 
     loss: RowLoss

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ from . import _config, _reference
 from ._arrays import Array, as_array, as_mask, as_optional, at, check_broadcast, check_output, where, working_dtype
 from ._call import INT32_MAX, integer, reduced, unwrap
 from ._call_rows import bad_label
+from ._record import Record
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Rows:
+class Rows(Record):
     """Checked logits: the axis of their classes, and what is left without it, the positions."""
 
     logits: Array

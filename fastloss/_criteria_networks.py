@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._criterion import Criterion
+from ._criterion import Criterion, ReducedCriterion
 from .adversarial import gan_discriminator_loss, gan_generator_loss, gradient_penalty, wasserstein_distance_1d
 from .policy import policy_gradient_loss, ppo_loss
 from .reinforcement import dqn_loss, td_loss
@@ -27,13 +27,10 @@ __all__ = [
 ]
 
 
-class GaussianKLLoss(Criterion):
+class GaussianKLLoss(ReducedCriterion):
     """`gaussian_kl_loss` with its options held; called with (mu, log_var), or with a prior's too."""
 
     _function = staticmethod(gaussian_kl_loss)
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
 
 
 class ELBOLoss(Criterion):
@@ -47,13 +44,10 @@ class ELBOLoss(Criterion):
         super().__init__(beta=beta, reconstruction=reconstruction, reduction=reduction)
 
 
-class JSDivergence(Criterion):
+class JSDivergence(ReducedCriterion):
     """`js_divergence` with its options held."""
 
     _function = staticmethod(js_divergence)
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
 
 
 class RenyiDivergence(Criterion):

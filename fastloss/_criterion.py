@@ -36,3 +36,10 @@ class Criterion:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         return f"{type(self).__name__}({shown})"
+
+
+class ReducedCriterion(Criterion):
+    """One without options but the reduction."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)

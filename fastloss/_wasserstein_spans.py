@@ -18,6 +18,7 @@ import numpy as np
 from ._arrays import Array
 
 SPAN = 1 << 18  # samples that are sorted at once
+GROUP = 8 << 20  # bytes of the values that are looked up at once, of several spans, where nothing but values counts
 CHUNK = 1 << 16  # samples that are looked at in one step
 PILOT = 1 << 15  # samples, of each side, by which the spans are chosen
 FULL = 0.8  # of a span, as chosen
@@ -49,6 +50,7 @@ class Span(NamedTuple):
     high: Any = None
     closed: bool = False
     alone: bool = False
+    size: int = 0  # samples in it, unless it is one value
 
     def holds(self, values: Array) -> Array:
         if self.alone:
@@ -57,6 +59,13 @@ class Span(NamedTuple):
         if self.high is not None:
             inside &= values <= self.high if self.closed else values < self.high
         return inside
+
+    def part(self, ascending: Array) -> Array:
+        """Those of sorted values that are in it."""
+        first = 0 if self.low is None else np.searchsorted(ascending, self.low, "right")
+        if self.high is None:
+            return ascending[first:]
+        return ascending[first : np.searchsorted(ascending, self.high, "right" if self.closed else "left")]
 
 
 @np.errstate(invalid="ignore")  # the difference of two infinite samples
@@ -68,12 +77,24 @@ def distance(sides: tuple[Side, Side], total: float, factor: float) -> float:
                 side.grad[...] = np.nan
         return math.nan
     area = Area(sides, factor / total)
-    for span in spans(sides, Span()):
-        if span.alone:
-            area.add_value(span)
+    for group in _groups(spans(sides, Span()), GROUP // sides[0].real.itemsize):
+        if group[0].alone:
+            area.add_value(group[0])
         else:
-            area.add_span(span)
+            area.add_spans(group)
     return area.value() / total
+
+
+def _groups(spans: Iterator[Span], most: int) -> Iterator[list[Span]]:
+    """Adjoining spans, of at most so many samples together; one value stays alone."""
+    group: list[Span] = []
+    for span in spans:
+        if group and (span.alone or group[-1].alone or sum(s.size for s in group) + span.size > most):
+            yield group
+            group = []
+        group.append(span)
+    if group:
+        yield group
 
 
 def spans(sides: tuple[Side, Side], within: Span) -> Iterator[Span]:
@@ -83,8 +104,8 @@ def spans(sides: tuple[Side, Side], within: Span) -> Iterator[Span]:
     bounds = [within.low, *pivots, within.high]
     for k, (n, at_high) in enumerate(zip(inside, equal, strict=True)):
         last = k == len(pivots)
-        span = Span(bounds[k], bounds[k + 1], closed=not last)
-        between = span._replace(closed=False)
+        span = Span(bounds[k], bounds[k + 1], closed=not last, size=n)
+        between = span._replace(closed=False, size=n - at_high)
         if n <= SPAN:
             yield from [span] if n else []
         else:
@@ -100,13 +121,11 @@ def _pivots(sides: tuple[Side, Side], within: Span) -> Array:
     """Values that divide the samples of a span into parts that are as large."""
     found, n = [], 0
     for side in sides:
-        step = max(1, side.samples.size // PILOT) if within == Span() else 1
+        step = max(1, side.samples.size // PILOT)
         for _, values in side.chunks():
-            own = values[:: min(step, CHUNK)]
-            found.append(own[within.holds(own)])
-            n += found[-1].size * step
-            if step == 1 and found[-1].size:  # of a part, every one is looked at, and few are kept
-                found[-1] = found[-1][:: max(1, side.samples.size // PILOT)]
+            own = values[within.holds(values)]
+            n += own.size
+            found.append(own[::step].copy())
     pilot = np.sort(np.concatenate(found))
     parts = min(max(2, math.ceil(n / (FULL * SPAN))), pilot.size)
     return np.unique(pilot[np.linspace(0, pilot.size - 1, parts + 1).astype(np.intp)[1:-1]]) if parts > 1 else pilot[:1]
@@ -117,11 +136,10 @@ def _counts(sides: tuple[Side, Side], within: Span, pivots: Array) -> tuple[list
     inside, equal = np.zeros(pivots.size + 1, np.int64), np.zeros(pivots.size + 1, np.int64)
     for side in sides:
         for _, values in side.chunks():
-            own = values[within.holds(values)]
-            place = np.searchsorted(pivots, own, "left")
-            inside += np.bincount(place, minlength=inside.size)
-            same = place[own == pivots[np.minimum(place, pivots.size - 1)]]
-            equal += np.bincount(same, minlength=equal.size)
+            own = np.sort(values[within.holds(values)])
+            below, upto = (np.searchsorted(own, pivots, where) for where in ("left", "right"))
+            inside += np.diff(upto, prepend=0, append=own.size)
+            equal[:-1] += upto - below
     return inside.tolist(), equal.tolist()
 
 
@@ -138,28 +156,46 @@ class Area:
         finite = all(map(math.isfinite, self.parts))
         return math.fsum(self.parts) if finite else sum(self.parts)
 
-    def add_span(self, span: Span) -> None:
-        """Sort what lies in the span, of both sides together; `first`: whether it is of the first side."""
+    def add_spans(self, group: list[Span]) -> None:
+        """Sort what lies in these spans, in each of both sides together."""
+        if any(side.weight is not None or side.grad is not None for side in self.sides):
+            for span in group:
+                self._add_samples(span)
+            return
+        whole = Span(group[0].low, group[-1].high, group[-1].closed)
+        found = [_values_inside(side, whole) for side in self.sides]
+        for values in found:
+            values.sort()
+        for span in group:
+            own = [span.part(values) for values in found]
+            values = np.concatenate(own)
+            order = np.argsort(values, kind="stable")  # merges the two
+            self._add_sorted(values[order], order < own[0].size, [side.mass for side in self.sides])
+
+    def _add_samples(self, span: Span) -> None:
+        """By their indices, as weights and gradients need them."""
         found = [np.concatenate(list(_inside(side, span))) for side in self.sides]
         values = np.concatenate(
             [s.samples[i].astype(s.real, copy=False) for s, i in zip(self.sides, found, strict=True)]
         )
         order = np.argsort(values)
         values, first = values[order], order < found[0].size
-        mass = np.concatenate([s.masses(i) for s, i in zip(self.sides, found, strict=True)])[order]
-        ends = [
-            np.cumsum(np.concatenate([[below], np.where(own, mass, 0.0)]))
-            for below, own in zip(self.below, (first, ~first), strict=True)
-        ]
-        self._add_gaps(values.astype(np.float64), ends[0][1:-1] - ends[1][1:-1])
+        masses: list[Any] = [side.mass for side in self.sides]
+        if any(side.weight is not None for side in self.sides):
+            masses = [np.concatenate([s.masses(i) for s, i in zip(self.sides, found, strict=True)])[order]] * 2
+        ends = self._add_sorted(values, first, masses)
         if self.sides[0].grad is not None:
-            starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))  # of equal values
-            index = np.concatenate(found)[order]
-            for k, own in enumerate((first, ~first)):
-                under, upto = (np.repeat(ends[1 - k][at], np.diff(starts))[own] for at in (starts[:-1], starts[1:]))
-                sent = _sent(ends[k][:-1][own], ends[k][1:][own], under, upto)
-                self.sides[k].grad[index[own]] = sent * self.factor  # type: ignore[index]
+            sent = np.empty(order.size)
+            sent[order] = _all_sent(values, first, ends) * self.factor
+            for side, index, own in zip(self.sides, found, np.split(sent, [found[0].size]), strict=True):
+                side.grad[index] = own  # type: ignore[index]
+
+    def _add_sorted(self, values: Array, first: Array, masses: list[Any]) -> list[Array]:
+        """Ascending values, and which are of the first side. Returns the cumulated mass of each side, from below on."""
+        ends = [_cumulated(*of) for of in zip(self.below, (first, ~first), masses, strict=True)]
+        self._add_gaps(values.astype(np.float64), ends[0][1:-1] - ends[1][1:-1])
         self.below = [float(ends[0][-1]), float(ends[1][-1])]
+        return ends
 
     def _add_gaps(self, places: Array, ahead: Array) -> None:
         """Ascending values, and by how much the first distribution function is ahead of the second between them."""
@@ -186,12 +222,39 @@ class Area:
         self.below = [below + mass for below, mass in zip(self.below, held, strict=True)]
 
 
+def _all_sent(values: Array, first: Array, ends: list[Array]) -> Array:
+    """What each of ascending values sends, of either side."""
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))  # of equal values
+    low, high = (np.repeat(at, np.diff(starts)) for at in (starts[:-1], starts[1:]))
+    sent = np.empty(values.size)
+    for k in range(0, values.size, CHUNK):
+        part = slice(k, k + CHUNK)
+        own, below, upto = first[part], low[part], high[part]
+        sent[part] = _sent(
+            np.where(own, ends[0][:-1][part], ends[1][:-1][part]), np.where(own, ends[0][1:][part], ends[1][1:][part]),
+            np.where(own, ends[1][below], ends[0][below]), np.where(own, ends[1][upto], ends[0][upto]),
+        )  # fmt: skip
+    return sent
+
+
 def _sent(a: Array, b: Array, under: Any, upto: Any) -> Array:
     """Mass that goes to the left less mass that goes to the right."""
     return np.maximum(np.minimum(b, under) - a, 0.0) - np.maximum(b - np.maximum(a, upto), 0.0)
+
+
+def _cumulated(below: float, own: Array, mass: Any) -> Array:
+    """Sums of the mass of those that are the side's own, from what is below them on."""
+    ends = np.empty(own.size + 1)
+    ends[0] = below
+    np.multiply(own, mass, out=ends[1:])
+    return np.cumsum(ends, out=ends)
 
 
 def _inside(side: Side, span: Span) -> Iterator[Array]:
     """Indices of the samples in a span, a chunk at a time."""
     for first, values in side.chunks():
         yield first + np.flatnonzero(span.holds(values))
+
+
+def _values_inside(side: Side, span: Span) -> Array:
+    return np.concatenate([values[span.holds(values)] for _, values in side.chunks()])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from . import _compose, _wasserstein
+from . import _compose
 from ._arrays import as_array
 from ._call import Elementwise, boolean, check_options, elementwise, nonnegative
 from ._call_row_sums import PENALTY, PENALTY_ABOVE, row_sums
@@ -351,4 +351,6 @@ def wasserstein_distance_1d(
     >>> float(value), g_input.tolist(), g_target.tolist()
     (0.5, [-0.75, 0.25], [0.5])
     """
+    from . import _wasserstein
+
     return _wasserstein.distance(input, target, input_weight, target_weight, return_grad, grad_output, grad_out)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import threading
 
 import numpy as np
@@ -56,6 +57,17 @@ def test_constructors_take_torchs_order(name):
     shared = [p for p in ours if p in theirs]
     assert shared == [p for p in theirs if p in ours]
     assert not set(theirs) - set(ours)
+
+
+@pytest.mark.parametrize("name", fl.criteria.__all__)
+def test_criteria_are_pickled_under_their_public_name(name):
+    kind = getattr(fl, name)
+    assert kind.__module__ == "fastloss.criteria" and pickle.loads(pickle.dumps(kind)) is kind
+
+
+def test_a_pickled_criterion_keeps_its_options():
+    again = pickle.loads(pickle.dumps(fl.DiceLoss(smooth=1.0)))
+    assert repr(again) == repr(fl.DiceLoss(smooth=1.0)) and type(again) is fl.DiceLoss
 
 
 def test_verify_measures_kernel_against_reference(rng):
@@ -145,6 +157,7 @@ def test_reference_has_the_types_and_shapes_of_the_kernels(case):
 
 
 def test_public_names():
+    assert set(fl.__all__) <= set(dir(fl))
     for name in fl.__all__:
         assert hasattr(fl, name), name
     for case in CASES:

@@ -37,7 +37,7 @@ def draw(rng, ties):
 @pytest.mark.parametrize("ties", [False, True])
 def test_spans_agree_with_sorting_at_once(monkeypatch, rng, ties):
     """Spans of few samples, and single values of many."""
-    for name, size in (("SPAN", 40), ("CHUNK", 16), ("PILOT", 20)):
+    for name, size in (("SPAN", 40), ("GROUP", 800), ("CHUNK", 16), ("PILOT", 20)):
         monkeypatch.setattr(_wasserstein_spans, name, size)
     for _ in range(150):
         x, y, *weights = draw(rng, ties)

@@ -18,8 +18,11 @@ import numpy as np
 from . import (
     peers_counts,
     peers_ctc,
+    peers_jax,
     peers_margin,
     peers_networks,
+    peers_numba,
+    peers_numpy,
     peers_scipy,
     peers_tokens,
     peers_torch,
@@ -155,7 +158,7 @@ class Jax:
 
         self.jax = jax
         self.version = jax.__version__
-        self.functions = _jax_functions(jax)
+        self.functions = peers_jax.jax_functions(jax)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         jax = self.jax
@@ -180,53 +183,6 @@ class Jax:
         return {"forward": lambda: ready(value(*args)), "gradient": lambda: ready(both(*args))}
 
 
-def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
-    jnp = jax.numpy
-
-    def huber(x: Any, y: Any) -> Any:
-        a = jnp.abs(x - y)
-        c = jnp.minimum(a, 1.0)
-        return jnp.mean(0.5 * c**2 + (a - c))
-
-    def bce(x: Any, y: Any) -> Any:
-        return jnp.mean(-y * jax.nn.log_sigmoid(x) - (1.0 - y) * jax.nn.log_sigmoid(-x))
-
-    def gaussian(x: Any, y: Any, var: Any) -> Any:
-        v = jnp.maximum(var, 1e-6)
-        return jnp.mean(0.5 * (jnp.log(v) + (x - y) ** 2 / v))
-
-    def probabilities(p: Any, y: Any) -> Any:
-        yes, no = jnp.maximum(jnp.log(p), -100.0), jnp.maximum(jnp.log1p(-p), -100.0)
-        return jnp.mean(-y * yes - (1.0 - y) * no)
-
-    def focal(x: Any, y: Any) -> Any:
-        p = jax.nn.sigmoid(x)
-        ce = -y * jax.nn.log_sigmoid(x) - (1.0 - y) * jax.nn.log_sigmoid(-x)
-        off = p * (1.0 - y) + (1.0 - p) * y
-        return jnp.mean((0.25 * y + 0.75 * (1.0 - y)) * off**2 * ce)
-
-    def cross_entropy(x: Any, target: Any) -> Any:
-        at_target = jnp.take_along_axis(x, jnp.expand_dims(target, 1), axis=1).squeeze(1)
-        return jnp.mean(jax.nn.logsumexp(x, axis=1) - at_target)
-
-    return {
-        "l1": lambda x, y: jnp.mean(jnp.abs(x - y)),
-        "mse": lambda x, y: jnp.mean((x - y) ** 2),
-        "huber": huber,
-        "bce_with_logits": bce,
-        "gaussian_nll": gaussian,
-        "bce": probabilities,
-        "soft_margin": lambda x, y: jnp.mean(jax.nn.softplus(-y * x)),
-        "multilabel_soft_margin": bce,
-        "hinge_embedding": lambda x, y: jnp.mean(jnp.where(y == 1, x, jnp.maximum(1.0 - x, 0.0))),
-        "margin_ranking": lambda x1, x2, y: jnp.mean(jnp.maximum(-y * (x1 - x2), 0.0)),
-        "focal": focal,
-        "cross_entropy": cross_entropy,
-        **peers_counts.jax_functions(jax),
-        **peers_margin.jax_functions(jax),
-    }
-
-
 class Numpy:
     """Plain NumPy expressions; always one thread."""
 
@@ -242,154 +198,7 @@ class Numpy:
         if cell.is_ctc or cell.is_tokens or cell.is_vision or cell.is_network:
             return {}
         args = _positional(cell, operands)
-        return peers_scipy.pair_of(cell, *NUMPY[cell.loss], args)
-
-
-def _np_l1(x: Any, y: Any) -> Any:
-    return np.mean(np.abs(x - y))
-
-
-def _np_l1_grad(x: Any, y: Any) -> Any:
-    d = x - y
-    return np.mean(np.abs(d)), (np.sign(d) / d.dtype.type(d.size),)
-
-
-def _np_mse(x: Any, y: Any) -> Any:
-    return np.mean(np.square(x - y))
-
-
-def _np_mse_grad(x: Any, y: Any) -> Any:
-    d = x - y
-    return np.mean(np.square(d)), (d * d.dtype.type(2 / d.size),)
-
-
-def _np_huber(x: Any, y: Any) -> Any:
-    a = np.abs(x - y)
-    c = np.minimum(a, 1)
-    return np.mean(c * (a - 0.5 * c))
-
-
-def _np_huber_grad(x: Any, y: Any) -> Any:
-    d = x - y
-    c = np.clip(d, -1, 1)
-    return np.mean(c * (d - 0.5 * c)), (c / d.dtype.type(d.size),)
-
-
-def _np_bce(x: Any, y: Any) -> Any:
-    return np.mean(np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x))))
-
-
-def _np_bce_grad(x: Any, y: Any) -> Any:
-    z = np.exp(-np.abs(x))
-    sigmoid = np.where(x >= 0, 1, z) / (1 + z)
-    return np.mean(np.maximum(x, 0) - x * y + np.log1p(z)), ((sigmoid - y) / x.dtype.type(x.size),)
-
-
-def _np_gaussian(x: Any, y: Any, var: Any) -> Any:
-    v = np.maximum(var, var.dtype.type(1e-6))
-    return np.mean(0.5 * (np.log(v) + np.square(x - y) / v))
-
-
-def _np_gaussian_grad(x: Any, y: Any, var: Any) -> Any:
-    v, d = np.maximum(var, var.dtype.type(1e-6)), x - y
-    q = d / v
-    n = x.dtype.type(x.size)
-    return np.mean(0.5 * (np.log(v) + d * q)), (q / n, 0.5 * (1 / v - q * q) / n)
-
-
-def _np_probabilities(p: Any, y: Any) -> Any:
-    return np.mean(-y * np.maximum(np.log(p), -100) - (1 - y) * np.maximum(np.log1p(-p), -100))
-
-
-def _np_probabilities_grad(p: Any, y: Any) -> Any:
-    w = np.maximum(p * (1 - p), p.dtype.type(1e-12)) * p.dtype.type(p.size)
-    return _np_probabilities(p, y), ((p - y) / w,)
-
-
-def _np_soft_margin(x: Any, y: Any) -> Any:
-    t = y * x
-    return np.mean(np.maximum(-t, 0) + np.log1p(np.exp(-np.abs(t))))
-
-
-def _np_soft_margin_grad(x: Any, y: Any) -> Any:
-    t = y * x
-    z = np.exp(-np.abs(t))
-    slope = np.where(t >= 0, z, 1) / (1 + z)
-    return np.mean(np.maximum(-t, 0) + np.log1p(z)), (-y * slope / x.dtype.type(x.size),)
-
-
-def _np_hinge(x: Any, y: Any) -> Any:
-    return np.mean(np.where(y == 1, x, np.maximum(1 - x, 0)))
-
-
-def _np_hinge_grad(x: Any, y: Any) -> Any:
-    slope = np.where(y == 1, np.float32(1), -(x <= 1).astype(x.dtype))
-    return _np_hinge(x, y), (slope / x.dtype.type(x.size),)
-
-
-def _np_ranking(x1: Any, x2: Any, y: Any) -> Any:
-    return np.mean(np.maximum(-y * (x1 - x2), 0))
-
-
-def _np_ranking_grad(x1: Any, x2: Any, y: Any) -> Any:
-    v = -y * (x1 - x2)
-    g = np.where(v >= 0, y, 0) / x1.dtype.type(x1.size)
-    return np.mean(np.maximum(v, 0)), (-g, g)
-
-
-def _np_focal_parts(x: Any, y: Any) -> Any:
-    z = np.exp(-np.abs(x))
-    p = np.where(x >= 0, 1, z) / (1 + z)
-    ce = np.maximum(x, 0) - x * y + np.log1p(z)
-    off = p * (1 - y) + (1 - p) * y
-    return p, ce, off, (y / 4 + (1 - y) * x.dtype.type(0.75)) * off
-
-
-def _np_focal(x: Any, y: Any) -> Any:
-    _, ce, off, weight = _np_focal_parts(x, y)
-    return np.mean(weight * off * ce)
-
-
-def _np_focal_grad(x: Any, y: Any) -> Any:
-    p, ce, off, weight = _np_focal_parts(x, y)
-    slope = 2 * (1 - 2 * y) * p * (1 - p) * ce + off * (p - y)
-    return np.mean(weight * off * ce), (weight * slope / x.dtype.type(x.size),)
-
-
-def _np_cross_entropy(x: Any, target: Any) -> Any:
-    shifted = x - x.max(axis=1, keepdims=True)
-    at_target = np.take_along_axis(shifted, np.expand_dims(target, 1), axis=1)
-    return np.mean(np.log(np.exp(shifted).sum(axis=1, keepdims=True)) - at_target)
-
-
-def _np_cross_entropy_grad(x: Any, target: Any) -> Any:
-    shifted = x - x.max(axis=1, keepdims=True)
-    labels = np.expand_dims(target, 1)
-    at_target = np.take_along_axis(shifted, labels, axis=1)
-    p = np.exp(shifted)
-    total = p.sum(axis=1, keepdims=True)
-    p /= total
-    np.put_along_axis(p, labels, np.take_along_axis(p, labels, axis=1) - 1, axis=1)
-    p /= x.dtype.type(target.size)
-    return np.mean(np.log(total) - at_target), (p,)
-
-
-NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "l1": (_np_l1, _np_l1_grad),
-    "mse": (_np_mse, _np_mse_grad),
-    "huber": (_np_huber, _np_huber_grad),
-    "bce_with_logits": (_np_bce, _np_bce_grad),
-    "gaussian_nll": (_np_gaussian, _np_gaussian_grad),
-    "bce": (_np_probabilities, _np_probabilities_grad),
-    "soft_margin": (_np_soft_margin, _np_soft_margin_grad),
-    "multilabel_soft_margin": (_np_bce, _np_bce_grad),
-    "hinge_embedding": (_np_hinge, _np_hinge_grad),
-    "margin_ranking": (_np_ranking, _np_ranking_grad),
-    "focal": (_np_focal, _np_focal_grad),
-    "cross_entropy": (_np_cross_entropy, _np_cross_entropy_grad),
-    **peers_counts.NUMPY,
-    **peers_margin.NUMPY,
-}
+        return peers_scipy.pair_of(cell, *peers_numpy.NUMPY[cell.loss], args)
 
 
 class Numba:
@@ -404,7 +213,7 @@ class Numba:
         self.numba = numba
         self.version = numba.__version__
         numba.set_num_threads(threads)
-        self.functions = _numba_functions(numba)
+        self.functions = peers_numba.numba_functions(numba)
 
     def calls(self, cell: Cell, operands: dict[str, np.ndarray]) -> Calls:
         if len(cell.shape) > 2 or cell.loss not in self.functions or cell.dtype == "float16":
@@ -423,117 +232,6 @@ class Numba:
 
 def _one_gradient(result: Any) -> Any:
     return result[0], (result[1],)
-
-
-def _numba_functions(numba: Any) -> dict[str, tuple[Callable[..., Any], Callable[..., Any]]]:
-    prange = numba.prange
-    parallel = numba.njit(parallel=True, fastmath=True)
-    inline = numba.njit(fastmath=True, inline="always")
-
-    def loops(value_of: Any, gradient_of: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        @parallel
-        def value(x: Any, y: Any) -> Any:
-            total = 0.0
-            for i in prange(x.size):
-                total += value_of(x[i], y[i])
-            return total / x.size
-
-        @parallel
-        def both(x: Any, y: Any) -> Any:
-            total = 0.0
-            g = np.empty_like(x)
-            for i in prange(x.size):
-                total += value_of(x[i], y[i])
-                g[i] = gradient_of(x[i], y[i]) / np.float32(x.size)
-            return total / x.size, g
-
-        return value, both
-
-    @parallel
-    def gaussian(x: Any, y: Any, var: Any) -> Any:
-        total = 0.0
-        for i in prange(x.size):
-            v = max(var[i], np.float32(1e-6))
-            d = x[i] - y[i]
-            total += np.float32(0.5) * (np.log(v) + d * d / v)
-        return total / x.size
-
-    @parallel
-    def gaussian_both(x: Any, y: Any, var: Any) -> Any:
-        total = 0.0
-        g, h = np.empty_like(x), np.empty_like(x)
-        n = np.float32(x.size)
-        for i in prange(x.size):
-            v = max(var[i], np.float32(1e-6))
-            d = x[i] - y[i]
-            q = d / v
-            total += np.float32(0.5) * (np.log(v) + d * q)
-            g[i] = q / n
-            h[i] = np.float32(0.5) * (np.float32(1) / v - q * q) / n
-        return total / x.size, (g, h)
-
-    @parallel
-    def rows(x: Any, target: Any) -> Any:
-        total = 0.0
-        for r in prange(x.shape[0]):
-            row = x[r]
-            top = row.max()
-            s = np.float32(0)
-            for c in range(row.size):
-                s += np.exp(row[c] - top)
-            total += np.log(s) + top - row[target[r]]
-        return total / x.shape[0]
-
-    @parallel
-    def rows_both(x: Any, target: Any) -> Any:
-        total = 0.0
-        g = np.empty_like(x)
-        n = np.float32(x.shape[0])
-        for r in prange(x.shape[0]):
-            row = x[r]
-            top = row.max()
-            s = np.float32(0)
-            for c in range(row.size):
-                g[r, c] = np.exp(row[c] - top)
-                s += g[r, c]
-            for c in range(row.size):
-                g[r, c] /= s * n
-            g[r, target[r]] -= np.float32(1) / n
-            total += np.log(s) + top - row[target[r]]
-        return total / x.shape[0], g
-
-    one, half, zero = np.float32(1), np.float32(0.5), np.float32(0)
-    bce = loops(
-        inline(lambda x, y: max(x, zero) - x * y + np.log1p(np.exp(-abs(x)))),
-        inline(lambda x, y: one / (one + np.exp(-x)) - y),
-    )
-    return {
-        "l1": loops(inline(lambda x, y: abs(x - y)), inline(lambda x, y: np.sign(x - y))),
-        "mse": loops(inline(lambda x, y: (x - y) * (x - y)), inline(lambda x, y: np.float32(2) * (x - y))),
-        "huber": loops(
-            inline(lambda x, y: min(abs(x - y), one) * (abs(x - y) - half * min(abs(x - y), one))),
-            inline(lambda x, y: min(max(x - y, -one), one)),
-        ),
-        "bce_with_logits": bce,
-        "multilabel_soft_margin": bce,
-        "bce": loops(
-            inline(
-                lambda p, y: -y * max(np.log(p), np.float32(-100)) - (one - y) * max(np.log1p(-p), np.float32(-100))
-            ),
-            inline(lambda p, y: (p - y) / max(p * (one - p), np.float32(1e-12))),
-        ),
-        "soft_margin": loops(
-            inline(lambda x, y: max(-x * y, zero) + np.log1p(np.exp(-abs(x * y)))),
-            inline(lambda x, y: -y / (one + np.exp(x * y))),
-        ),
-        "hinge_embedding": loops(
-            inline(lambda x, y: x if y == one else max(one - x, zero)),
-            inline(lambda x, y: one if y == one else (-one if x <= one else zero)),
-        ),
-        "gaussian_nll": (gaussian, gaussian_both),
-        "cross_entropy": (rows, rows_both),
-        **peers_counts.numba_functions(numba, loops),
-    }
 
 
 PEERS = {
