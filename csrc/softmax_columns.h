@@ -63,13 +63,32 @@ FL_INLINE void ask_for(const real *x) {
     for (int l = 0; l < FL_LANES; l += LINE) __builtin_prefetch(x + l, 0, 2);
 }
 
-/* What stands at the rows' labels leaves the tile for target_logit: -inf in its place adds nothing to the others. */
-FL_INLINE void take_lanes(struct row_state *st, real (*own)[MAX_ROWS], ptrdiff_t first, ptrdiff_t classes, ptrdiff_t r) {
-    for (ptrdiff_t k = r; k < r + FL_LANES; k++) {
-        const ptrdiff_t at = st->label[k] - first;
-        if (at < 0 || at >= classes) continue;
-        st->target_logit[k] = own[at][k];
-        own[at][k] = -R_INFINITY;
+/* Where each row's label stands in a tile of columns, in reals from the scratch's beginning; where its target_logit does, if
+ * the label is in none of the tile's classes. */
+static void find_places(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
+    const ireal *restrict label = s->state.label;
+    ireal *restrict place = s->place;
+    const ireal low = (ireal)first, columns = offsetof(struct row_scratch, in.columns) / sizeof(real);
+    const ireal targets = offsetof(struct row_scratch, state.target_logit) / sizeof(real);
+    const ureal size = (ureal)classes;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const ireal at = label[r] - low, column = columns + at * MAX_ROWS;
+        place[r] = ((ureal)at < size ? column : targets) + (ireal)r;
+    }
+}
+
+/* What stands at the labels of rows r... leaves the tile for target_logit: -inf in its place adds nothing to the others.
+ * Without a branch: no processor foresees which rows have their labels in which tile. */
+FL_INLINE void take_lanes(struct row_scratch *s, ptrdiff_t r) {
+    real *target = s->state.target_logit + r;
+    const ireal *place = s->place + r;
+    for (int l = 0; l < FL_LANES; l++) {
+        real *own = (real *)s + place[l];
+        const real x = *own;
+        *own = -R_INFINITY;
+        target[l] = x;
     }
 }
 
@@ -82,9 +101,10 @@ struct column_lanes {
 };
 
 /* Copy four classes of FL_LANES rows from x to `own`, where they may be already, and raise the largest logits by theirs. */
-FL_INLINE void raise_four(real *higher, real (*own)[MAX_ROWS], const real *const *x, ptrdiff_t r) {
+FL_INLINE void raise_four(real *higher, real (*own)[MAX_ROWS], const real *const *x, ptrdiff_t r, ptrdiff_t ahead) {
     const real *x0 = x[0] + r, *x1 = x[1] + r, *x2 = x[2] + r, *x3 = x[3] + r;
     real *y0 = own[0] + r, *y1 = own[1] + r, *y2 = own[2] + r, *y3 = own[3] + r;
+    ask_for(x0 + ahead), ask_for(x1 + ahead), ask_for(x2 + ahead), ask_for(x3 + ahead);
     FL_ONE_STEP
     for (int l = 0; l < FL_LANES; l++) {
         const real a = x0[l], b = x1[l], c = x2[l], d = x3[l], four = r_max(r_max(a, b), r_max(c, d));
@@ -93,7 +113,8 @@ FL_INLINE void raise_four(real *higher, real (*own)[MAX_ROWS], const real *const
     }
 }
 
-FL_INLINE void raise_one(real *higher, real *y, const real *x) {
+FL_INLINE void raise_one(real *higher, real *y, const real *x, ptrdiff_t ahead) {
+    ask_for(x + ahead);
     FL_ONE_STEP
     for (int l = 0; l < FL_LANES; l++) {
         const real a = x[l];
@@ -141,12 +162,12 @@ FL_INLINE void add_one(struct column_lanes *t, real *x, int keep) {
 /* Raise rows r... and add up those before: reading from far away goes on beside arithmetic. `others` is raised like
  * r_exp_raised until the block is complete. What follows the columns in memory comes into the cache meanwhile: a processor
  * foresees no runs that short. */
-FL_INLINE void pass_lanes(struct row_scratch *s, ptrdiff_t classes, ptrdiff_t r, int raises, int further, int adds,
-                          int keep) {
+FL_INLINE void pass_lanes(struct row_scratch *s, ptrdiff_t classes, ptrdiff_t ahead, ptrdiff_t r, int raises, int further,
+                          int adds, int keep) {
     struct row_state *st = &s->state;
     struct column_lanes t;
     real (*own)[MAX_ROWS] = s->in.columns;
-    const real *const *x = s->column, *const *ahead = s->ahead;
+    const real *const *x = s->column;
     const ptrdiff_t before = r - BEHIND;
     ptrdiff_t c = 0;
     for (int l = 0; raises && l < FL_LANES; l++) t.higher[l] = st->max[r + l];
@@ -154,17 +175,17 @@ FL_INLINE void pass_lanes(struct row_scratch *s, ptrdiff_t classes, ptrdiff_t r,
         t.max[l] = st->max[before + l], t.others[l] = st->others[before + l];
         t.carry[l] = sizeof(real) == sizeof(double) ? st->carry[before + l] : 0;
     }
-    for (ptrdiff_t k = 0; raises && k < classes; k++) ask_for(ahead[k] + r);
     for (; c + 4 <= classes; c += 4) {
-        if (raises) raise_four(t.higher, own + c, x + c, r);
+        if (raises) raise_four(t.higher, own + c, x + c, r, ahead);
         if (adds) add_four(&t, own + c, before, keep);
     }
     for (; c + 2 <= classes; c += 2) {
-        if (raises) raise_one(t.higher, own[c] + r, x[c] + r), raise_one(t.higher, own[c + 1] + r, x[c + 1] + r);
+        if (raises) raise_one(t.higher, own[c] + r, x[c] + r, ahead);
+        if (raises) raise_one(t.higher, own[c + 1] + r, x[c + 1] + r, ahead);
         if (adds) add_two(&t, own[c] + before, own[c + 1] + before, keep);
     }
     for (; c < classes; c++) {
-        if (raises) raise_one(t.higher, own[c] + r, x[c] + r);
+        if (raises) raise_one(t.higher, own[c] + r, x[c] + r, ahead);
         if (adds) add_one(&t, own[c] + before, keep);
     }
     if (raises && further) rescale_lanes(st, t.higher, r);
@@ -177,14 +198,15 @@ FL_INLINE void pass_lanes(struct row_scratch *s, ptrdiff_t classes, ptrdiff_t r,
 
 /* A tile in one pass. What take_lanes writes has reached the cache by the time it is read as part of a vector. */
 FL_INLINE void tile_pass(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n, int keep) {
+    find_places(s, first, classes, n);
     for (ptrdiff_t r = 0; r < n + BEHIND; r += FL_LANES) {
         if (r < n && r >= BEHIND)
-            pass_lanes(s, classes, r, 1, first > 0, 1, keep);
+            pass_lanes(s, classes, n, r, 1, first > 0, 1, keep);
         else if (r < n)
-            pass_lanes(s, classes, r, 1, first > 0, 0, keep);
+            pass_lanes(s, classes, n, r, 1, first > 0, 0, keep);
         else if (r >= BEHIND)
-            pass_lanes(s, classes, r, 0, 0, 1, keep);
-        if (r < n) take_lanes(&s->state, s->in.columns, first, classes, r);
+            pass_lanes(s, classes, n, r, 0, 0, 1, keep);
+        if (r < n) take_lanes(s, r);
     }
 }
 
@@ -198,9 +220,9 @@ static void column_pass_keep(struct row_scratch *s, ptrdiff_t first, ptrdiff_t c
 
 /* The sums of a tile that was raised before. */
 static void column_sum(struct row_scratch *s, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t n) {
-    struct row_state *st = &s->state;
-    for (ptrdiff_t r = 0; r < n; r += FL_LANES) take_lanes(st, s->in.columns, first, classes, r);
-    for (ptrdiff_t r = BEHIND; r < n + BEHIND; r += FL_LANES) pass_lanes(s, classes, r, 0, 0, 1, 0);
+    find_places(s, first, classes, n);
+    for (ptrdiff_t r = 0; r < n; r += FL_LANES) take_lanes(s, r);
+    for (ptrdiff_t r = BEHIND; r < n + BEHIND; r += FL_LANES) pass_lanes(s, classes, n, r, 0, 0, 1, 0);
 }
 
 /* Mass of class c, of weight w, where t is the targets' probability of it. */
@@ -291,12 +313,14 @@ static real class_weight_of(const fl_row_job *job, ptrdiff_t c) {
     return job->class_weight ? ((const real *)job->class_weight)[c] : 1;
 }
 
-static void clear_columns(struct row_state *st, ptrdiff_t lanes) {
+static void clear_columns(struct row_state *st, ptrdiff_t lanes, int mass) {
     for (ptrdiff_t r = 0; r < lanes; r++) {
         st->max[r] = -R_MAX;
-        st->target_logit[r] = st->peak[r] = 0;
-        st->others[r] = st->carry[r] = st->mass[r] = st->drop[r] = 0;
+        st->target_logit[r] = 0;
+        st->others[r] = 0;
+        if (sizeof(real) == sizeof(double)) st->carry[r] = 0;
     }
+    for (ptrdiff_t r = 0; mass && r < lanes; r++) st->peak[r] = 0, st->mass[r] = st->drop[r] = 0;
     for (ptrdiff_t r = 0; r < CARRY_ROWS; r++) st->mass_carry[r] = st->drop_carry[r] = 0;
 }
 
@@ -305,18 +329,22 @@ static int keeps_columns(const fl_row_job *job) {
     return job->want & FL_GRAD && job->classes <= COLUMN_CLASSES && !has_mass(job);
 }
 
-/* Where the classes from `first` on stand, and what follows them in memory. They are copied where they are read in place:
- * several pages apart, they would drive each other out of the caches. */
+/* Where the classes from `first` on stand. They are copied where they are read in place: several pages apart, they would
+ * drive each other out of the caches. */
 static void find_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
                          struct row_scratch *s) {
-    const char *run = one_run(&job->logits, start, n);
-    const ptrdiff_t stride = job->logits.strides[job->logits.ndim - 1];
+    const ptrdiff_t step = job->class_stride, stride = job->logits.strides[job->logits.ndim - 1];
+    const char *run = one_run(&job->logits, start, n), *from = run ? run + first * step : NULL;
+    int in_place = 0; /* the first class tells of all */
     for (ptrdiff_t c = 0; c < classes; c++) {
         real *own = s->in.columns[c];
-        const real *x = run ? fl_load_run(&kernels, &job->logits, run + (first + c) * job->class_stride, stride, n, own)
-                            : load_column(job, first + c, start, n, own);
-        s->column[c] = x;
-        s->ahead[c] = x == own ? own : x + whole_lanes(n);
+        if (in_place)
+            s->column[c] = (const real *)(from + c * step);
+        else if (run)
+            s->column[c] = fl_load_run(&kernels, &job->logits, from + c * step, stride, n, own);
+        else
+            s->column[c] = load_column(job, first + c, start, n, own);
+        in_place = in_place || (s->column[c] != own && step % (ptrdiff_t)sizeof(real) == 0);
     }
 }
 
@@ -349,7 +377,7 @@ static void raise_mass(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes
 static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
     struct row_state *st = &s->state;
     const ptrdiff_t lanes = whole_lanes(n);
-    clear_columns(st, lanes);
+    clear_columns(st, lanes, has_mass(job) || job->z_loss != 0);
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
         find_columns(job, first, classes, start, n, s);
@@ -361,7 +389,8 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
         else
             column_pass(s, first, classes, lanes);
     }
-    for (ptrdiff_t r = 0; r < lanes; r++) st->others[r] = (st->others[r] + st->carry[r]) * (double)V_LOWER;
+    for (ptrdiff_t r = 0; r < lanes; r++)
+        st->others[r] = (st->others[r] + (sizeof(real) == sizeof(double) ? st->carry[r] : 0)) * (double)V_LOWER;
     for (ptrdiff_t r = 0; sizeof(real) == sizeof(double) && r < lanes; r++) {
         st->mass[r] += st->mass_carry[r];
         st->drop[r] += st->drop_carry[r];

@@ -232,7 +232,7 @@ static void probabilities_block(const void *arg, ptrdiff_t block, char *scratch,
 
     load_targets(job, start, n, s, out);
     if (out->bad >= 0) return;
-    clear_columns(st, lanes);
+    clear_columns(st, lanes, 1);
     if (!log && by_rows(job)) cost_rows(job, start, n, s, out);
     if (!log && !by_rows(job)) cost_columns(job, start, n, s, out);
     if (out->bad >= 0) return;

@@ -50,9 +50,11 @@ struct row_scratch {
         real mask[MAX_ROWS];
         real columns[COLUMN_CLASSES][MAX_ROWS];
     } in;
-    real out[FL_TILE];
+    union {
+        real out[FL_TILE];
+        ireal place[MAX_ROWS]; /* of the labels in a tile of columns */
+    };
     const real *column[COLUMN_CLASSES]; /* where the classes of a tile stand */
-    const real *ahead[COLUMN_CLASSES];  /* what will follow its columns in memory */
 };
 _Static_assert(sizeof(struct row_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a block of rows");
 
