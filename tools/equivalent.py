@@ -4,6 +4,9 @@
 # (file, what stands in the line, mutation) -> why no test can see it.
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("ctc.h", "s->exact = 1;", "1 -> 2"): "a truth value",
+    ("ctc_fast.h", "if (s->front < w->low) s->front = w->low;", "< -> >="): (
+        "no state before the front is without mass: the search finds the same front from wherever it starts"
+    ),
     ("ctc_emissions.h", "y[k] = d < -0x1p50 && mass > 0 ? 1.0 : mass;", "0 -> 1"): (
         "at an exponent beyond 2^50, whose spacing is a quarter, a factor below sqrt(2) is rounding"
     ),

@@ -328,14 +328,15 @@ def judged(outcomes):
 
 
 def still_there(outcomes):
-    """The rows whose line still stands in csrc/, under the number that it has now; and the files of the others."""
+    """The rows whose line still stands in csrc/, with today's number and reason; and the files of the others."""
     kept, gone = [], []
     for o in outcomes:
         path = ROOT / "csrc" / o["file"]
         lines = [line.strip(" \\") for line in path.read_text().split("\n")] if path.exists() else []
         places = [number for number, line in enumerate(lines, 1) if line == o["text"].strip(" \\")]
         if places:
-            kept.append({**o, "line": min(places, key=lambda number: abs(number - o["line"]))})
+            reason = o["reason"] if o["killer"] is None else EQUIVALENT.get(named(o), "")
+            kept.append({**o, "line": min(places, key=lambda number: abs(number - o["line"])), "reason": reason})
         elif o["killer"] is not None:
             gone.append(o["file"])
     return kept, gone
