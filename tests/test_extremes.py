@@ -161,6 +161,18 @@ def test_grad_output_beyond_float32(n):
     np.testing.assert_allclose(grad, [[-5e-15, 5e-15]] * n, rtol=1e-6)
 
 
+def test_a_scale_below_the_floats_beside_all_parameters():
+    """The scale stands behind the parameters, of which this loss has as many as there is room for."""
+    rng = np.random.default_rng(0)
+    new, old = F4(rng.normal(0, 0.01, (2, 40)))
+    large = F4(rng.normal(0, 1e30, 40))
+    _, grad = fl.ppo_loss(new, old, large, reduction="sum", return_grad=True, grad_output=1e-43)
+    with fl.backend("reference"):
+        _, expected = fl.ppo_loss(new, old, large, reduction="sum", return_grad=True, grad_output=1e-43)
+    assert expected.all()
+    np.testing.assert_allclose(grad, expected, rtol=16 * np.finfo(F4).eps)
+
+
 @pytest.mark.usefixtures("each_backend")
 def test_weights_whose_reciprocal_is_beyond_float32():
     value, grad = fl.l1_loss(F4([1, 2]), F4([0, 2]), F4([1e-42] * 2), return_grad=True)

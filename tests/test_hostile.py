@@ -293,7 +293,9 @@ def test_labels_and_weights_that_change_while_we_run(classes):
         weight[:] = np.nan
         labels[:] = 0
 
-    assert besieged(calls, change, seconds=SIEGE) > 0
+    made = besieged(calls, change, seconds=SIEGE)
+    assert made > 0
+    print(f"{made} calls of rows of {classes} classes in {SIEGE:g} s")
 
 
 def test_labels_of_every_loss_that_change_while_we_run():

@@ -6,16 +6,20 @@ compiles the one object that each changes, links a copy of the package and runs 
 in-place build (``python setup.py build_ext --inplace``) of this checkout. A mutant is
 
 - killed, if a test fails, crashes or hangs, or if its code does not compile;
-- nothing, if the compiler makes the same object of it, or it is not compiled here: another is drawn in its place;
-- a survivor else. EQUIVALENT lists survivors that were read and found harmless, with the reason.
+- nothing, if the compiler makes the same object of it for every processor and backend: another is drawn in its place;
+- a survivor else. equivalent.py lists survivors that were read and found harmless, with the reason.
 
 Writes one line per mutant, and after each the file of ``--json``, which tools/reliability.py reads. What stands in that
 file already is not drawn again: a long run can be made in portions (``--minutes 2``, and ``--folder`` to keep the copy
-that was built and found sound). Exit status 1 if fewer than 95 % of those that are not equivalent are killed.
+that was built and found sound). A row whose line is no longer in csrc/ is dropped, and one of its file drawn instead;
+``--again`` judges anew those that nothing killed and nothing explains. Exit status 1 if fewer than 95 % of those that
+are not equivalent are killed.
 """
 
 import argparse
 import contextlib
+import hashlib
+import itertools
 import json
 import os
 import random
@@ -30,11 +34,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from equivalent import EQUIVALENT
 from flags import COMMON, ISAS, KERNEL
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = ("blocks.c", "dispatch.c", "parallel.c", "cpus.c")
-SECONDS = 240  # a mutant that takes longer hangs
+SECONDS = 600  # a mutant that takes longer hangs
 
 # Tests by file, the quickest first.
 ELEMENTWISE = "elementwise fuzz hessian rmse quantiles extremes accuracy"
@@ -42,7 +47,7 @@ SOFTMAX = "softmax cross_entropy fuzz extremes"
 TESTS = {
     "blocks.c": "operands fuzz guard_pages ctc_errors",
     "load.h": "operands fuzz",
-    "dispatch.c": "cpus bits build",
+    "dispatch.c": "dispatch cpus bits build",
     "parallel.c": "threads bits",
     "cpus.c": "cpus threads",
     "tile.h": f"fuzz {SOFTMAX} elementwise",
@@ -54,7 +59,7 @@ TESTS = {
     "fold.h": "tokens token_numbers linear",
     "tokens.h": "tokens token_numbers",
     "linear.h": "linear",
-    "ctc": "ctc ctc_limits ctc_errors ctc_accuracy ctc_bits",
+    "ctc": "ctc ctc_limits ctc_errors ctc_accuracy ctc_bits ctc_memory",
     "distance": "distance margin",
     "triplet": "ranking distance",
     "mining": "ranking",
@@ -70,34 +75,6 @@ TESTS = {
     "ops_variational.h": f"variational {ELEMENTWISE}",
     "": ELEMENTWISE,
 }
-# (file, what stands in the line, mutation) -> why no test can see it.
-EQUIVALENT: dict[tuple[str, str, str], str] = {
-    ("ctc.h", "s->exact = 1;", "1 -> 2"): "a truth value",
-    ("ctc_emissions.h", "y[k] = d < -0x1p50 && mass > 0 ? 1.0 : mass;", "0 -> 1"): (
-        "at an exponent beyond 2^50, whose spacing is a quarter, a factor below sqrt(2) is rounding"
-    ),
-    ("vecmath.h", "const real bounded = x > V_EXP_MAX ? R_INFINITY : scaled;", "> -> >="): (
-        "exp(89) and exp(710) overflow by themselves"
-    ),
-    ("cpus.c", "return quota > 0 && period > 0 ? (double)quota / (double)period : 0;", "> -> >="): (
-        "a quota of 0 gives 0 either way"
-    ),
-    ("softmax_state.h", "for (ptrdiff_t k = n; k < lanes; k++) s->out[k] = 0;", "0 -> 1"): (
-        "what the padding is multiplied with, before the next line sets it to 0"
-    ),
-    **dict.fromkeys(
-        [("load.h", f"DO({dtype}, 1)", "1 -> 2") for dtype in ("FL_BOOL", "FL_INT8", "FL_UINT8")],
-        "the size only chooses a loop: it is the stride in the one that multiplies by it",
-    ),
-    ("multilabel.h", "if (found < 0) {", "< -> <="): "the loop around it ends at 0",
-    (
-        "dispatch.c",
-        "LEAF1_ECX_V2 = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23, "
-        "/* sse3 ssse3 cx16 sse4.1 sse4.2 popcnt */",
-        "1 -> 0",
-    ): "one feature of the level is not asked for; no processor has the others without it",
-}
-
 OPERATORS = [
     (r" < ", [" <= ", " >= "]),
     (r" <= ", [" < "]),
@@ -167,13 +144,34 @@ def all_mutations():
     return found
 
 
-def drawn(found, rng):
-    """Mutations without end: file by file, each as often as the root of its size, in a random order."""
+def drawn(found, rng, owed):
+    """Mutations without end, in a random order: of the files of the list `owed` as long as it names any, then file by
+    file, each as often as the root of its size."""
     pools = {name: rng.sample(places, len(places)) for name, places in found.items()}
     while any(pools.values()):
         names = [name for name, places in pools.items() if places]
-        name = rng.choices(names, [len(found[name]) ** 0.5 for name in names])[0]
-        yield pools[name].pop()
+        name = owed[-1] if owed else rng.choices(names, [len(found[name]) ** 0.5 for name in names])[0]
+        if pools.get(name):
+            yield pools[name].pop()
+        else:
+            owed.pop()
+
+
+def fingerprint():
+    """Of what a copy is made of: another one is needed when it changes."""
+    files = sorted(p for name in ("csrc", "tests", "fastloss") for p in (ROOT / name).rglob("*.[chp]*"))
+    return hashlib.sha256(
+        b"".join(p.read_bytes() for p in files if p.suffix in (".c", ".h", ".py", ".pyx"))
+    ).hexdigest()
+
+
+class Object(NamedTuple):
+    """One compilation of a source."""
+
+    source: str
+    place: str  # its folder under build/
+    isa: str  # whose kernels it holds; "" where it serves all
+    flags: tuple[str, ...]
 
 
 class Workshop:
@@ -181,17 +179,23 @@ class Workshop:
 
     def __init__(self, folder, isa):
         self.folder, self.isa = Path(folder), isa
-        self.is_sound = (self.folder / "sound").exists()
+        self.mark = self.folder / "sound"
+        self.is_sound = self.mark.exists() and self.mark.read_text() == fingerprint()
         if not self.is_sound:
             self.copy()
         self.objects = sorted((self.folder / "objects").rglob("*.o"))
         if not any(path.parts[-3] == f"{isa}_32" for path in self.objects):
             sys.exit(f"mutate: no objects of {isa} under build/: run python setup.py build_ext --inplace first")
         self.cc = shlex.split(os.environ.get("CC", "cc"))
-        self.march = next(flags[isa] for flags in ISAS.values() if isa in flags)
         self.extension = self.folder / "fastloss" / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
 
     def copy(self):
+        if self.mark.exists():
+            shutil.rmtree(self.folder)
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            sys.exit(f"mutate: {self.folder} holds something else")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.mark.write_text("")
         for name in ("csrc", "tests", "tools", "fastloss", "examples", "docs", "benchmarks"):
             shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         for name in ("pyproject.toml", "setup.py", "README.md"):
@@ -200,31 +204,41 @@ class Workshop:
         if built:  # a copy: the checkout may be built anew meanwhile
             shutil.copytree(built, self.folder / "objects")
 
-    def flags(self, source, real):
-        if source == "kernels.c":
-            return [*COMMON, *KERNEL, *self.march, "-O1", f"-DFL_ISA={self.isa}", f"-DFL_REAL={real}"]
-        baseline = next(iter(next(flags for flags in ISAS.values() if self.isa in flags).values()))
-        have = [f"-DFL_HAVE_{isa.upper()}" for isa in ("avx2", "avx512") if self.built(isa)]
-        return [*COMMON, *baseline, *have, "-fopenmp"]
-
     def built(self, isa):
         return any(path.parts[-3] == f"{isa}_32" for path in self.objects)
 
-    def compile(self, source, real, target):
-        command = [*self.cc, *self.flags(source, real), "-w", "-I", str(self.folder / "csrc")]
-        command += ["-c", str(self.folder / "csrc" / source), "-o", str(target)]
+    def objects_of(self, file):
+        """The objects that a mutant of this file may change, in the order in which they are tried."""
+        marches = next(flags for flags in ISAS.values() if self.isa in flags)
+        baseline = next(iter(marches))
+        if file not in PLAIN:
+            isas = [isa for isa in dict.fromkeys((self.isa, baseline)) if self.built(isa)]
+            flags = {isa: [*COMMON, *KERNEL, *marches[isa], "-O1", f"-DFL_ISA={isa}"] for isa in isas}
+            return [
+                Object("kernels.c", f"{isa}_{real}", isa, (*flags[isa], f"-DFL_REAL={real}"))
+                for isa in isas
+                for real in (32, 64)
+            ]
+        have = [f"-DFL_HAVE_{isa.upper()}" for isa in ("avx2", "avx512") if self.built(isa)]
+        flags = [*COMMON, *marches[baseline], *have]
+        backends = [["-fopenmp"], ["-DFL_PTHREADS"]] if file == "parallel.c" else [["-fopenmp"]]
+        return [Object(file, "plain", "", (*flags, *backend)) for backend in backends]
+
+    def compile(self, what, target):
+        command = [*self.cc, *what.flags, "-w", "-I", str(self.folder / "csrc")]
+        command += ["-c", str(self.folder / "csrc" / what.source), "-o", str(target)]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    def object_of(self, source, real):
+    def built_object(self, what):
         """The built object that a mutant's takes the place of."""
-        place = f"{self.isa}_{real}" if source == "kernels.c" else "plain"
-        return next(p for p in self.objects if p.parts[-3] == place and p.name == source.replace(".c", ".o"))
+        name = what.source.replace(".c", ".o")
+        return next(p for p in self.objects if p.parts[-3] == what.place and p.name == name)
 
-    def unchanged(self, source, real):
+    def unchanged(self, what):
         """What the compiler makes of the file as it stands."""
-        target = self.folder / f"original_{real}_{source}.o"
+        target = self.folder / f"original_{what.place}{what.flags[-1]}_{what.source}.o"
         if not target.exists():
-            assert self.compile(source, real, target), f"{source} does not compile"
+            assert self.compile(what, target), f"{what.source} does not compile"
         return target.read_bytes()
 
     def link(self, replaced, by):
@@ -232,19 +246,14 @@ class Workshop:
         command = [*self.cc, "-shared", *objects, "-fopenmp", "-pthread", "-o", str(self.extension)]
         subprocess.run(command, check=True, capture_output=True)
 
-    def test(self, file):
-        """The names of what failed, or None."""
+    def test(self, file, isa):
+        """The name of what failed, or None."""
         prefixes = (key for key in TESTS if "." not in key and file.startswith(key))  # "" is one of all
         stem = file if file in TESTS else next(prefixes)
         tests = [f"tests/test_{name}.py" for name in TESTS[stem].split()]
-        environment = {
-            **os.environ,
-            "FASTLOSS_ISA": self.isa,
-            "PYTHONPATH": str(self.folder),
-            "FASTLOSS_HOSTILE": "2000",
-        }
-        if file in PLAIN:
-            del environment["FASTLOSS_ISA"]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "FASTLOSS_HOSTILE": "2000"}
+        if isa:
+            environment["FASTLOSS_ISA"] = isa
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
         command += ["--deselect", "tests/test_build.py::test_kernel_objects"]
         try:
@@ -262,19 +271,17 @@ class Workshop:
         """What killed it; "" if nothing did; None if there is nothing to kill."""
         path = self.folder / "csrc" / mutation.file
         text = path.read_text()
-        source = mutation.file if mutation.file in PLAIN else "kernels.c"
+        target = self.folder / "mutant.o"
         try:
-            path.write_text(mutation.apply(text))
-            for real in (32, 64) if source == "kernels.c" else (32,):
+            for what in self.objects_of(mutation.file):
                 path.write_text(text)
-                before = self.unchanged(source, real)
+                before = self.unchanged(what)
                 path.write_text(mutation.apply(text))
-                target = self.folder / "mutant.o"
-                if not self.compile(source, real, target):
+                if not self.compile(what, target):
                     return "the compiler"
                 if target.read_bytes() != before:
-                    self.link(self.object_of(source, real), target)
-                    return self.test(mutation.file) or ""
+                    self.link(self.built_object(what), target)
+                    return self.test(mutation.file, what.isa) or ""
             return None
         finally:
             path.write_text(text)
@@ -282,31 +289,62 @@ class Workshop:
 
 def sound(shop):
     """The tests pass on the copy without a mutation; else every mutant would be killed."""
-    for file, source in (("elementwise.h", "kernels.c"), ("cpus.c", "cpus.c")):
+    for file in ("elementwise.h", "cpus.c"):
+        what = shop.objects_of(file)[0]
         target = shop.folder / "same.o"
-        target.write_bytes(shop.unchanged(source, 32))
-        shop.link(shop.object_of(source, 32), target)
-        if failed := shop.test(file):
+        target.write_bytes(shop.unchanged(what))
+        shop.link(shop.built_object(what), target)
+        if failed := shop.test(file, what.isa):
             sys.exit(f"mutate: without a mutation {failed} fails")
-    (shop.folder / "sound").touch()
+    shop.mark.write_text(fingerprint())
+
+
+def row_of(mutation):
+    """What the file says of a mutation, but for its fate."""
+    text = (ROOT / "csrc" / mutation.file).read_text()
+    line = text.split("\n")[mutation.line].strip(" \\")
+    return {"file": mutation.file, "line": mutation.line + 1, "text": line, "what": mutation.described(text)}
+
+
+def named(row):
+    """By what a row is known; not by its number, which changes with the lines before it."""
+    return row["file"], row["text"].strip(" \\"), row["what"]
 
 
 def outcome(shop, mutation):
     """What became of one mutant: a row of the file. `killer` is None where there is nothing to kill."""
-    text = (shop.folder / "csrc" / mutation.file).read_text()
-    line, what = text.split("\n")[mutation.line].strip(" \\"), mutation.described(text)
+    row = row_of(mutation)
     killer = shop.judge(mutation)
-    reason = EQUIVALENT.get((mutation.file, line, what), "")
-    verdict = f"killed by {killer}" if killer else "no effect" if killer is None else reason or "SURVIVED"
-    print(f"{mutation.file}:{mutation.line + 1}: {what}: {verdict}\n    {line}", flush=True)
-    return {"file": mutation.file, "line": mutation.line + 1, "text": line, "what": what, "killer": killer,
-            "reason": reason}  # fmt: skip
+    reason = "the same machine code" if killer is None else EQUIVALENT.get(named(row), "")
+    verdict = f"killed by {killer}" if killer else reason or "SURVIVED"
+    print(f"{row['file']}:{row['line']}: {row['what']}: {verdict}\n    {row['text']}", flush=True)
+    return {**row, "killer": killer, "reason": reason}
 
 
 def judged(outcomes):
     """Those that had an effect, with the reasons that are known by now."""
     found = [o for o in outcomes if o["killer"] is not None]
-    return [{**o, "reason": EQUIVALENT.get((o["file"], o["text"].strip(" \\"), o["what"]), "")} for o in found]
+    return [{**o, "reason": EQUIVALENT.get(named(o), "")} for o in found]
+
+
+def still_there(outcomes):
+    """The rows whose line still stands in csrc/, with today's number and reason; and the files of the others."""
+    kept, gone = [], []
+    for o in outcomes:
+        path = ROOT / "csrc" / o["file"]
+        lines = [line.strip(" \\") for line in path.read_text().split("\n")] if path.exists() else []
+        places = [number for number, line in enumerate(lines, 1) if line == o["text"].strip(" \\")]
+        if places:
+            reason = o["reason"] if o["killer"] is None else EQUIVALENT.get(named(o), "")
+            kept.append({**o, "line": min(places, key=lambda number: abs(number - o["line"])), "reason": reason})
+        elif o["killer"] is not None:
+            gone.append(o["file"])
+    return kept, gone
+
+
+def is_open(o):
+    """Whether nothing killed it and nothing explains that."""
+    return not o["reason"] if o["killer"] is None else not o["killer"] and named(o) not in EQUIVALENT
 
 
 def main():
@@ -317,26 +355,31 @@ def main():
     parser.add_argument("--isa", default="avx2", help="whose kernels are mutated")
     parser.add_argument("--minutes", type=float, default=600, help="draw no more when this time is over")
     parser.add_argument("--json", type=Path, help="the outcomes: taken up, and written after each mutant")
+    parser.add_argument("--again", action="store_true", help="judge anew what nothing killed and nothing explains")
     parser.add_argument("--folder", help="keep the copy here, for the next portion of a run")
     arguments = parser.parse_args()
     found = all_mutations()
     total = sum(map(len, found.values()))
     print(f"seed {arguments.seed}: {arguments.count} of {total} mutations of {len(found)} files, {arguments.isa}")
     path = arguments.json
-    outcomes = json.loads(path.read_text()) if path and path.exists() else []
-    known = {(o["file"], o["line"], o["what"]) for o in outcomes}
+    outcomes, owed = still_there(json.loads(path.read_text()) if path and path.exists() else [])
+    again = [named(o) for o in outcomes if arguments.again and is_open(o)]
+    outcomes = [o for o in outcomes if named(o) not in again]
+    first = [m for places in found.values() for m in places if again and named(row_of(m)) in again]
     start = time.monotonic()
     with contextlib.nullcontext(arguments.folder) if arguments.folder else tempfile.TemporaryDirectory() as folder:
         shop = Workshop(folder, arguments.isa)
         if not shop.is_sound:
             sound(shop)
-        for mutation in drawn(found, random.Random(arguments.seed)):
-            if len(judged(outcomes)) >= arguments.count or time.monotonic() - start > 60 * arguments.minutes:
+        for mutation in itertools.chain(first, drawn(found, random.Random(arguments.seed), owed)):
+            enough = mutation not in first and not owed and len(judged(outcomes)) >= arguments.count
+            if enough or time.monotonic() - start > 60 * arguments.minutes:
                 break
-            text = (shop.folder / "csrc" / mutation.file).read_text()
-            if (mutation.file, mutation.line + 1, mutation.described(text)) in known:
+            if named(row_of(mutation)) in map(named, outcomes):
                 continue
             outcomes.append(outcome(shop, mutation))
+            if owed and owed[-1] == mutation.file and outcomes[-1]["killer"] is not None:
+                owed.pop()
             if path:
                 path.write_text(json.dumps(outcomes, indent=1) + "\n")
     return summary(outcomes)

@@ -2,9 +2,11 @@
 /* fuzz_kernels.c: random jobs for every entry of the kernel table, on every ISA that this machine runs.
  *
  * An input is a string of bytes, from which dimensions, dtypes, layouts, options, labels and values are drawn; where it
- * ends, a generator that it seeds goes on. fuzz_jobs.h draws a job and runs it on each ISA; fuzz_memory.h gives it
- * arrays of exactly the size that they need (AddressSanitizer sees one element too many; without it, canaries see a
- * write). Then
+ * ends, a generator that it seeds goes on. fuzz_memory.h makes arrays of exactly the size that they need
+ * (AddressSanitizer sees one element too many; without it, canaries see a write), fuzz_job.h holds the job at hand, a
+ * file for each group of kernels draws it (fuzz_elementwise.h, fuzz_rows.h, fuzz_sequences.h, fuzz_tiles.h,
+ * fuzz_vectors.h, fuzz_actions.h, fuzz_overlap.h), fuzz_run.h runs it on each ISA, fuzz_compare.h judges, and
+ * fuzz_jobs.h is the way from the first to the last. Then
  *   - what was written, what was counted and the first offender are equal on all ISAs with fused multiply-add, bit for
  *     bit, and near that on the baseline where the values are tame;
  *   - the first bad label and the number of rows that count are those that a plain loop finds.

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_vectors.h: draws jobs of boxes, vectors, mining, scans, rows of actions, and masks. Part of fuzz_jobs.h. */
+/* fuzz_vectors.h: draws jobs of boxes, distances of vectors, mining and directions. */
 #ifndef FUZZ_VECTORS_H
 #define FUZZ_VECTORS_H
+
+#include "fuzz_job.h"
 
 /* rows x wide numbers, as an operand over the rows; the stride along a row. */
 static ptrdiff_t by_row(struct source *s, fl_operand *op, ptrdiff_t rows, ptrdiff_t wide, int dtype, int values) {
@@ -131,130 +133,6 @@ static void draw_directions(struct source *s) {
     d->out = reals(cells);
     job.units = rows;
     job.size = cells;
-}
-
-/* steps x columns numbers, as an operand over the columns; the stride from step to step. */
-static ptrdiff_t by_step(struct source *s, fl_operand *op, int dtype, int values) {
-    const fl_scan_job *c = &job.scan;
-    const ptrdiff_t shape[2] = {c->steps, c->columns};
-    ptrdiff_t strides[2];
-    char *data = array(s, 2, shape, strides, dtype, 0, 0, any_layout(s), values);
-    fl_operand_init(op, data, dtype, 0, 1, &c->columns, &strides[1]);
-    return strides[0];
-}
-
-static ptrdiff_t steps_out(fl_operand *op) {
-    const ptrdiff_t item = job.real_size;
-    fl_operand_init(op, reals(job.scan.steps * job.scan.columns), job.real, 0, 1, &job.scan.columns, &item);
-    return job.scan.columns * item;
-}
-
-static void draw_scan(struct source *s) {
-    fl_scan_job *c = &job.scan;
-    c->steps = ONE_OF(s, 1, 2, 3, 9, 33, 100);
-    c->columns = ONE_OF(s, 1, 2, 7, 15, 16, 17, 33, 255, 256, 257);
-    if (c->steps * c->columns > 5000) c->steps = 5;
-    c->horizon = ONE_OF(s, 0, 0, 1, 2, 5, 200);
-    c->discount = (double)pick(s, 9) / 8, c->trace = (double)pick(s, 9) / 8;
-    c->reward_stride = by_step(s, &c->reward, real_or_any(s, 1), job.values);
-    c->value_stride = by_step(s, &c->value, real_or_any(s, 1), job.values);
-    if (chance(s, 60)) c->done_stride = by_step(s, &c->done, FL_BOOL, TAME);
-    if (chance(s, 40)) c->cut_stride = by_step(s, &c->cut, FL_BOOL, TAME);
-    c->next_each = chance(s, 50);
-    if (c->next_each)
-        c->next_stride = by_step(s, &c->next, real_or_any(s, 1), job.values);
-    else
-        operand(s, &c->next, 1, &c->columns, real_or_any(s, 1), 0, job.values);
-    if (c->horizon == 0) c->advantage_stride = steps_out(&c->advantage);
-    c->target_stride = steps_out(&c->target);
-    c->span = c->horizon > 0 ? ONE_OF(s, 1, 2, 7, 100) : c->steps;
-    c->spans = (c->steps + c->span - 1) / c->span;
-    job.units = (c->columns + FL_SCAN_COLUMNS - 1) / FL_SCAN_COLUMNS * c->spans;
-    job.size = c->steps * c->columns;
-}
-
-static void draw_policy(struct source *s) {
-    fl_row_job *r = &job.rows;
-    static int64_t read[1 << 16];
-    draw_logits(s, r);
-    const ptrdiff_t where[2] = {r->positions / r->inner, r->inner};
-    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, 4, TAME);
-    r->holds = chance(s, 40) ? FL_LOG_PROBABILITIES : FL_LOGITS;
-    r->every_label = 1;
-    labels(s, &r->target, 2, where, r->classes, chance(s, 30), read, r->positions);
-    operand(s, &r->advantage, 2, where, real_or_any(s, 1), 4, job.values);
-    r->entropy = chance(s, 50) ? 0 : 0.25;
-    if (chance(s, 50)) r->value = reals(r->positions);
-    if (chance(s, 60)) draw_row_gradient(s, r, where);
-    job.size = r->positions * r->classes;
-}
-
-/* Rows like those of `given`. */
-static void alike(struct source *s, fl_row_job *rows, const fl_row_job *given) {
-    *rows = *given;
-    rows->class_stride = by_class(s, &rows->logits, rows, rows->classes, real_or_any(s, 1), job.values);
-}
-
-static void draw_actions(struct source *s) {
-    fl_action_job *a = &job.action;
-    fl_row_job *r = &a->rows;
-    static fl_row_job next, judge;
-    static int64_t read[1 << 16];
-    draw_logits(s, r);
-    const ptrdiff_t where[2] = {r->positions / r->inner, r->inner};
-    alike(s, &next, r);
-    if (chance(s, 40)) alike(s, &judge, r), a->judge = &judge;
-    a->next = &next;
-    r->every_label = 1;
-    labels(s, &r->target, 2, where, r->classes, chance(s, 30), read, r->positions);
-    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, 4, TAME);
-    operand(s, &a->reward, 2, where, real_or_any(s, 1), 4, job.values);
-    if (chance(s, 50)) operand(s, &a->done, 2, where, FL_BOOL, 4, TAME);
-    if (chance(s, 30)) operand(s, &a->weight, 2, where, real_or_any(s, 1), 4, UNIT_VALUES);
-    a->discount = (double)pick(s, 9) / 8, a->delta = (double)ONE_OF(s, 0, 1, 2) / 2;
-    if (chance(s, 50)) r->value = reals(r->positions);
-    if (chance(s, 60)) draw_row_gradient(s, r, where);
-    job.size = r->positions * r->classes;
-}
-
-/* Sums, then gradients by them; or, of Lovasz losses, sorted errors and the chain through the softmax. */
-static void draw_overlap(struct source *s) {
-    fl_overlap_job *o = &job.overlap;
-    fl_row_job *r = &o->rows;
-    static int64_t read[1 << 16];
-    static int taken;
-    draw_logits(s, r);
-    const ptrdiff_t where[2] = {r->positions / r->inner, r->inner};
-    const int masks = chance(s, 50), given = chance(s, 30);
-    o->group_size = chance(s, 50) ? r->inner : r->positions;
-    job.groups = r->positions / o->group_size;
-    o->unit = ONE_OF(s, 512, 4096);
-    o->units = (o->group_size + o->unit - 1) / o->unit;
-    o->hinge = job.kind == LOVASZ && masks;
-    r->holds = given && !o->hinge ? FL_PROBABILITIES : FL_LOGITS;
-    if (r->holds == FL_PROBABILITIES) r->class_stride = by_class(s, &r->logits, r, r->classes, real_or_any(s, 1), UNIT_VALUES);
-    r->ignore_index = any_label(s, r->classes, 1);
-    if (chance(s, 25)) operand(s, &r->mask, 2, where, FL_BOOL, 4, TAME);
-    if (masks) {
-        o->hard = job.kind == LOVASZ || chance(s, 30);
-        r->distribution_stride = by_class(s, &r->distribution, r, r->classes, o->hard ? FL_BOOL : real_or_any(s, 1), UNIT_VALUES);
-    } else {
-        labels(s, &r->target, 2, where, r->classes, chance(s, 30), read, r->positions);
-        if (r->holds == FL_LOGITS) o->max = reals(r->positions), o->inverse = reals(r->positions);
-    }
-    o->sums = output(job.groups * o->units * r->classes * FL_OVERLAP_SUMS, 8, 0);
-    o->slopes = doubles(s, 2 * job.groups * r->classes, 0);
-    if (job.kind == LOVASZ) {
-        char *wanted = memory((size_t)(job.groups * r->classes), 0);
-        for (ptrdiff_t k = 0; k < job.groups * r->classes; k++) wanted[k] = (any(s) >> 60) < 12;
-        o->wanted = wanted;
-        o->losses = output(job.groups * r->classes, 8, 0);
-        o->workspace_taken = &taken, o->workspaces = 1, taken = 0;
-    }
-    if (chance(s, 60)) draw_row_gradient(s, r, where);
-    r->grad_output.data = NULL;
-    job.units = job.groups * o->units;
-    job.size = r->positions * r->classes;
 }
 
 #endif
