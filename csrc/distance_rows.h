@@ -45,12 +45,14 @@ static void add_rest_squares(const fl_distance_job *job, const struct pair *p, s
 
 /* ---- Euclidean: the sums of squares become norms ---------------------------------------------------------------- */
 
-static void rows_squares(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n) {
+/* rest: whether there are features beyond whole lanes. Without, sums stay in registers. */
+FL_INLINE void squares_of_rows(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n,
+                               int rest) {
     for (ptrdiff_t r = 0; r < n; r++) {
         double lane[FL_LANES] = {0};
         const real *x = features_of(s, p->x, r), *y = features_of(s, p->y, r);
         add_squares(lane, x, &y, 1, whole_features(job), (real)job->eps);
-        if (s->left) {
+        if (rest) {
             load_rest(job, s, p->x, r), load_rest(job, s, p->y, r);
             add_rest_squares(job, p, s, lane);
         }
@@ -58,17 +60,31 @@ static void rows_squares(const fl_distance_job *job, struct distance_scratch *s,
     }
 }
 
+static void rows_squares(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n) {
+    if (s->left)
+        squares_of_rows(job, s, p, n, 1);
+    else
+        squares_of_rows(job, s, p, n, 0);
+}
+
 /* The same of anchor and positive, and of anchor and negative, in one pass. */
-static void rows_two_squares(const fl_distance_job *job, struct distance_scratch *s, ptrdiff_t n) {
+FL_INLINE void two_squares_of_rows(const fl_distance_job *job, struct distance_scratch *s, ptrdiff_t n, int rest) {
     for (ptrdiff_t r = 0; r < n; r++) {
         double lane[2 * FL_LANES] = {0};
         const real *others[2] = {features_of(s, 1, r), features_of(s, 2, r)};
         add_squares(lane, features_of(s, 0, r), others, 2, whole_features(job), (real)job->eps);
-        for (int k = 0; s->left && k < 3; k++) load_rest(job, s, k, r);
-        for (int k = 0; s->left && k < 2; k++) add_rest_squares(job, &s->pair[k], s, lane + k * FL_LANES);
+        for (int k = 0; rest && k < 3; k++) load_rest(job, s, k, r);
+        for (int k = 0; rest && k < 2; k++) add_rest_squares(job, &s->pair[k], s, lane + k * FL_LANES);
         s->pair[0].value[r] = fold_lanes(lane);
         s->pair[1].value[r] = fold_lanes(lane + FL_LANES);
     }
+}
+
+static void rows_two_squares(const fl_distance_job *job, struct distance_scratch *s, ptrdiff_t n) {
+    if (s->left)
+        two_squares_of_rows(job, s, n, 1);
+    else
+        two_squares_of_rows(job, s, n, 0);
 }
 
 /* How many of n sums have lost nothing to underflow or overflow; padded to whole lanes. */
@@ -108,11 +124,12 @@ static void rows_norms(const fl_distance_job *job, struct distance_scratch *s, s
 /* ---- cosine ----------------------------------------------------------------------------------------------------- */
 
 /* The three sums stand where the norms will. */
-static void rows_products(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n) {
+FL_INLINE void products_of_rows(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n,
+                                int rest) {
     for (ptrdiff_t r = 0; r < n; r++) {
         struct products sum = {{0}, {0}, {0}};
         add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), whole_features(job), 1, 1);
-        if (s->left) {
+        if (rest) {
             load_rest(job, s, p->x, r), load_rest(job, s, p->y, r);
             tile_products(&sum, s->rest[p->x], s->rest[p->y], whole_lanes(s->left));
         }
@@ -120,6 +137,13 @@ static void rows_products(const fl_distance_job *job, struct distance_scratch *s
         p->norm_x[r] = fold_lanes(sum.xx);
         p->norm_y[r] = fold_lanes(sum.yy);
     }
+}
+
+static void rows_products(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n) {
+    if (s->left)
+        products_of_rows(job, s, p, n, 1);
+    else
+        products_of_rows(job, s, p, n, 0);
 }
 
 static void rows_turned(struct pair *restrict p, ptrdiff_t n, double eps, double added, int distance) {
