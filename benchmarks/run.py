@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 import tempfile
@@ -45,6 +46,17 @@ def main() -> int:
         return status or write(json.loads(target.read_text())["runs"], command)
 
 
+def notes_of_both(notes: list, more: list) -> list:
+    """Each note once; of those that say how busy the machine was, the worst."""
+
+    def disturbed(note: str) -> int:
+        return int(re.search(r"(\d+)% of", note)[1])
+
+    busy = [note for note in [*notes, *more] if note.startswith(report.BUSY)]
+    others = [note for note in [*notes, *more] if note not in busy]
+    return [*sorted(busy, key=disturbed)[-1:], *dict.fromkeys(others)]
+
+
 def together(portions: list) -> list:
     """One run per number of threads, of the cells of all; what was measured last of a cell counts."""
     runs: dict = {}
@@ -52,9 +64,7 @@ def together(portions: list) -> list:
         run = runs.setdefault(portion["threads"], {**portion, "cells": [], "notes": [], "peers": [], "versions": {}})
         again = {cell["name"] for cell in portion["cells"]}
         run["cells"] = [cell for cell in run["cells"] if cell["name"] not in again] + portion["cells"]
-        busy = any(note.startswith(report.BUSY) for note in run["notes"])  # once is enough
-        fresh = [note for note in portion["notes"] if not (busy and note.startswith(report.BUSY))]
-        run["notes"] += [note for note in fresh if note not in run["notes"]]
+        run["notes"] = notes_of_both(run["notes"], portion["notes"])
         run["peers"] += [peer for peer in portion["peers"] if peer not in run["peers"]]
         run["versions"].update(portion["versions"])
         run["load"] = max(run["load"], portion["load"])
