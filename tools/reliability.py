@@ -367,11 +367,12 @@ def main():
     for row in ROWS:
         if arguments.page or (arguments.row and row.name not in arguments.row):
             continue
-        kept = json.loads(KEPT.read_text())
-        found = measured(row, arguments.full, arguments.add, kept.get(row.name, {}))
+        before = json.loads(KEPT.read_text()).get(row.name, {})
+        found = measured(row, arguments.full, arguments.add, before)
         kept = {**json.loads(KEPT.read_text()), row.name: found}  # another row may have been measured meanwhile
         KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-        print(f"{row.name}: {found.get('words', 'not measured here')}", flush=True)
+        said = "something is missing here: left as it was" if found is before else found["words"]
+        print(f"{row.name}: {said}", flush=True)
     write_page(json.loads(KEPT.read_text()))
 
 
