@@ -334,7 +334,7 @@ def wasserstein_distance_1d(
     n log n: both samples are sorted, at once as long as that takes at most 24 MB beyond inputs and gradients: of n and
     as many float32 samples without weights 3 million each, 1 million with gradients, 190 thousand otherwise. More of
     them are sorted span by span of their values, which takes several times as long without weights (each span is looked
-    for in all samples), but no more memory. Samples that are nan make the value nan.
+    for in all samples), but no more memory, and may give another last bit. Samples that are nan make the value nan.
 
     float16, bfloat16, float32, float64 and integer arrays are taken. The working type is float64 if `input` or `target`
     is float64 or neither is floating, else float32; sums are float64.
