@@ -137,7 +137,7 @@ def completions(shell, line, folder):
 @pytest.mark.parametrize("shell", parsing.SHELLS)
 def test_completion_in_a_shell(shell, tmp_path):
     if shutil.which(shell) is None:
-        pytest.skip(f"needs {shell}")
+        pytest.skip(f"{shell}, whose completion this tests, is not installed")
     assert {*completions(shell, "fastloss ", tmp_path)} >= set(COMMANDS)
     assert completions(shell, "fastloss ev", tmp_path) == ["eval"]
     assert {*completions(shell, "fastloss eval ", tmp_path)} >= set(LOSSES)
@@ -152,7 +152,7 @@ def test_completion_in_a_shell(shell, tmp_path):
 
 def test_bash_offers_files_elsewhere(tmp_path):
     if shutil.which("bash") is None:
-        pytest.skip("needs bash")
+        pytest.skip("bash, whose completion this tests, is not installed")
     assert completions("bash", "fastloss eval mse_loss ", tmp_path) == []  # and so the default, file names
     assert "-o default" in completion_script("bash")
 
