@@ -27,7 +27,7 @@ if sys.platform == "win32":
 if sys.platform == "darwin":
     os.environ.setdefault("ARCHFLAGS", f"-arch {os.uname().machine}")  # one processor a build, not universal2
 
-PLAIN_C = ["csrc/blocks.c", "csrc/dispatch.c", "csrc/parallel.c", "csrc/cpus.c"]
+PLAIN_C = ["csrc/blocks.c", "csrc/dispatch.c", "csrc/parallel.c", "csrc/cpus.c", "csrc/caches.c"]
 PARALLEL = {
     "openmp": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],  # the second: Apple's clang
     "pthreads": [(["-DFL_PTHREADS"], [])],

@@ -269,22 +269,6 @@ static int usable_now(void) {
     return whole < quota ? whole + 1 : whole;
 }
 
-/* The last cache that a core has to itself. */
-ptrdiff_t fl_core_cache(void) {
-#if defined(_SC_LEVEL2_CACHE_SIZE)
-    static atomic_long cached;
-    long bytes = atomic_load_explicit(&cached, memory_order_relaxed);
-    if (bytes == 0) {
-        const long found = sysconf(_SC_LEVEL2_CACHE_SIZE);
-        bytes = found > 0 ? found : 1 << 20;
-        atomic_store_explicit(&cached, bytes, memory_order_relaxed);
-    }
-    return bytes;
-#else
-    return 1 << 20;
-#endif
-}
-
 int fl_usable_cpus(void) {
     static atomic_int cached;
     int cpus = atomic_load_explicit(&cached, memory_order_relaxed);

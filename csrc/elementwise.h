@@ -234,10 +234,6 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     for (int k = 0; k < info->n_params; k++) m.param[k] = real_param(job->param[k]);
     const real *weight = load_optional(&job->weight, start, n, t->weight);
     const real *mask = load_optional(&job->mask, start, n, t->mask);
-    for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
-        const ptrdiff_t bad = first_outside(m.in[k], mask, n, domain_of(row, k, job->param[0]));
-        if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
-    }
 
     const int summed = sums_directly(job, n);
     const int stream = summed && job->stream && job->want & FL_GRAD && !job->grad_output.data && last_scale == 1;
@@ -259,6 +255,11 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
             tile_clear_padding(m.value, n);
             add_to_lanes(lane, m.value, lanes);
         }
+    }
+    /* Only now, when the operands stand in L1: to wait for memory beside the map's arithmetic costs less than before it. */
+    for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
+        const ptrdiff_t bad = first_outside(m.in[k], mask, n, domain_of(row, k, job->param[0]));
+        if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
     }
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;

@@ -390,6 +390,9 @@ int fl_is_forked_child(void);
 int fl_affinity_cpus(void);
 double fl_cgroup_cpus(const char *root); /* quota / period of the tightest group, or 0 if there is none */
 int fl_usable_cpus(void);                /* both, at least 1; read once */
-ptrdiff_t fl_core_cache(void);           /* bytes of a core's own last cache, level 2; a guess where nobody says */
+
+/* caches.c */
+ptrdiff_t fl_core_cache(void);     /* bytes of a core's own last cache, level 2; a guess where nobody says */
+double fl_kept_bytes(int threads); /* arrays of more bytes in all do not stay in the caches from call to call */
 
 #endif

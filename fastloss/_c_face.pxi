@@ -280,3 +280,4 @@ cdef extern from "fastloss.h" nogil:
     double fl_cgroup_cpus(const char *)
     int fl_usable_cpus()
     Py_ssize_t fl_core_cache()
+    double fl_kept_bytes(int threads)

@@ -12,7 +12,7 @@ cdef int passes_caches(const fl_elementwise_job *job, const fl_kernels *table, b
     cdef double bytes = <double>job.size * table.real_size, all = bytes * (loss.n_operands + loss.n_predictions)
     if not job.want & FL_GRAD or all < 2.0 * fl_core_cache() or (fresh and bytes >= FRESH_PAGES):
         return 0
-    return all > 2.0 * fl_core_cache() * thread_limit()
+    return all > fl_kept_bytes(thread_limit())
 
 
 cdef void *new_stage(list stages, Py_ssize_t units, int real_size) except NULL:
