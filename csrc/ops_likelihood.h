@@ -49,10 +49,11 @@ FL_INLINE real r_less(real sum, real y, real x) {
 /* For terms that are 0 whatever the number in them: 0, or NaN if it is. */
 FL_INLINE real r_zero_of(real x) { return x == x ? 0 : x; }
 
-/* exp(x) - y x, x = log of the rate. The terms cancel, so the exponential has its low part, and the product is fused. */
+/* exp(x) - y x, x = log of the rate. The terms cancel, so the exponential has its low part, and the product is fused.
+ * At the bounds of x the rate is 0 or infinite already. */
 FL_INLINE struct term op_poisson(const real *x, const real *p) {
     (void)p;
-    const struct exp_parts e = r_exp_parts(x[0]);
+    const struct exp_parts e = v_exp_parts(v_bounded(x[0]));
     const real rate = r_exp_times(e, 1), low = r_if_finite(e.low * e.half * e.rest);
     return (struct term){
         .value = r_less(rate, x[1], x[1] == 0 ? r_zero_of(x[0]) : x[0]) + low,
@@ -200,11 +201,41 @@ FL_INLINE struct term op_tweedie(const real *x, const real *p) {
     };
 }
 
-/* The same for 1 < p < 2 and y >= 0, where neither term of the value is negative, so that nothing cancels in it. */
+/* For 1 < p < 2: above LARGE exp(x) is taken DOWN, since it may be too large for a number, and above ABOVE no y counts
+ * beside it; y below TINY, and an exp(x) that counts beside it, are taken UP, since they may be too small. */
+#if FL_REAL == 32
+#define TWEEDIE_LARGE R(64.0)
+#define TWEEDIE_DOWN R(0x1p-64)
+#define TWEEDIE_ABOVE R(107.0)
+#define TWEEDIE_BELOW R(-121.0)
+#define TWEEDIE_TINY R(0x1p-100)
+#define TWEEDIE_UP R(0x1p48)
+#else
+#define TWEEDIE_LARGE R(500.0)
+#define TWEEDIE_DOWN R(0x1p-256)
+#define TWEEDIE_ABOVE R(748.0)
+#define TWEEDIE_BELOW R(-782.0)
+#define TWEEDIE_TINY R(0x1p-900)
+#define TWEEDIE_UP R(0x1p106)
+#endif
+
+/* The same for 1 < p < 2 and y >= 0, where neither term of the value is negative, so that nothing cancels in it. The
+ * gradient is exp((1 - p) x) (exp(x) - y), which does: exp(x) has its low part. Where only one term counts it is
+ * exp((2 - p) x). */
 FL_INLINE struct term op_tweedie_between(const real *x, const real *p) {
-    const real to_one = 1 - p[0], to_two = 2 - p[0]; /* exact */
+    const real y = x[1], to_one = 1 - p[0], to_two = 2 - p[0]; /* exact */
+    const real small = y < TWEEDIE_TINY ? TWEEDIE_UP : R(1.0), counts = x[0] > TWEEDIE_BELOW ? small : R(1.0);
+    const real below = x[0] < 0 ? counts : R(1.0), by = x[0] > TWEEDIE_LARGE ? TWEEDIE_DOWN : below;
+    const real back = r_from_bits((ireal)(2 * V_ONE_BITS - (ureal)r_bits(by)));
+    const struct exp_parts e = v_exp_parts(v_bounded(x[0]));
+    const real half = e.half * by, rate = half * e.mantissa * e.rest, low = r_if_finite(half * e.low * e.rest);
+    const real finite = (rate - y * by) + low, endless = x[0] <= R_MAX ? -R_INFINITY : finite;
+    const real d = y > R_MAX ? endless : finite;
+    const real one = r_exp_product(1, to_two, x[0]), both = r_copysign(r_exp_product(r_abs(d), to_one, x[0]) * back, d);
+    const real beside = y <= R_MAX ? one : both, above = x[0] > TWEEDIE_ABOVE ? beside : both;
     struct term t = op_tweedie(x, p);
-    t.value = r_exp_product(1 / to_two, to_two, x[0]) - r_exp_product(x[1], to_one, x[0]) * (1 / to_one);
+    t.value = r_exp_product(1 / to_two, to_two, x[0]) - r_exp_product(y, to_one, x[0]) * (1 / to_one);
+    t.grad[0] = y == 0 ? one : above;
     return t;
 }
 

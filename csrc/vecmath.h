@@ -91,22 +91,42 @@ FL_INLINE real v_exp_reduced(real r) {
 #endif
 }
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2) by adding a number so large that its last place is 1, r = x - n ln 2
- * with ln 2 in two parts. That number also carries twice the exponent bias, so that the low bits of the sum,
- * shifted to the exponent's place, are the two factors 2^floor(n/2) and 2^ceil(n/2): neither overflows, and only
- * the last product rounds where the result is subnormal (slow on x86: about 5 ns). Beyond the limits n is nonsense
- * and the result is replaced; NaN compares false and stays. Clamping x first reads better, but GCC then computes
- * both bounds in branches of their own. */
+/* x = n ln 2 + r, n = round(x / ln 2) by adding a number so large that its last place is 1; ln 2 in two parts, so that r,
+ * which is r_high less the second, is good to its last place. That number also carries `bias`: the low bits of the sum
+ * are n + bias. Beyond what an exponent holds n is nonsense. */
+struct exp_reduction {
+    real n, r_high, r;
+    ureal bits;
+};
+
+FL_INLINE struct exp_reduction v_exp_reduce(real x, ureal bias) {
+    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)bias;
+    const real shifted = r_fma(x, V_LOG2E, magic), n = shifted - magic, r_high = r_fma(n, -V_LN2_HI, x);
+    return (struct exp_reduction){n, r_high, r_fma(n, -V_LN2_LO, r_high), (ureal)r_bits(shifted)};
+}
+
+#define V_BIAS (V_ONE_BITS >> V_MANTISSA_BITS)
+
+/* 2^n of bits = n + V_BIAS. */
+FL_INLINE real v_power(ureal bits) { return r_from_bits((ireal)(bits << V_MANTISSA_BITS)); }
+
+/* 2^n = half rest of bits = n + 2 V_BIAS: 2^floor(n/2) and 2^ceil(n/2), neither of which overflows. */
+struct halves {
+    real half, rest;
+};
+
+FL_INLINE struct halves v_halves(ureal bits) {
+    const ureal half = (bits << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
+    return (struct halves){r_from_bits((ireal)half), r_from_bits((ireal)((bits << V_MANTISSA_BITS) - half))};
+}
+
+/* exp(x) = 2^n exp(r). 2^n is two factors, so that only the last product rounds where the result is subnormal (slow on
+ * x86: about 5 ns). Beyond the limits the result is replaced; NaN compares false and stays. Clamping x first reads better,
+ * but GCC then computes both bounds in branches of their own. */
 FL_INLINE real r_exp(real x) {
-    const ureal twice_bias = 2 * (V_ONE_BITS >> V_MANTISSA_BITS);
-    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)twice_bias;
-    const real shifted = r_fma(x, V_LOG2E, magic);
-    const real n = shifted - magic;
-    const real r = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, x));
-    const ureal i = (ureal)r_bits(shifted);
-    const ureal half = (i << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
-    const ureal rest = (i << V_MANTISSA_BITS) - half;
-    const real scaled = v_exp_reduced(r) * r_from_bits((ireal)half) * r_from_bits((ireal)rest);
+    const struct exp_reduction e = v_exp_reduce(x, 2 * V_BIAS);
+    const struct halves power = v_halves(e.bits);
+    const real scaled = v_exp_reduced(e.r) * power.half * power.rest;
     const real bounded = x > V_EXP_MAX ? R_INFINITY : scaled;
     return x < V_EXP_MIN ? R(0.0) : bounded;
 }
@@ -114,36 +134,36 @@ FL_INLINE real r_exp(real x) {
 /* 2^V_RAISE exp(x) of x <= 0, a third cheaper: one factor 2^n will do, as nothing overflows and what would be subnormal is
  * not. NaN stays. Times V_LOWER it has the bits of r_exp; sums of it may be lowered instead, and keep more digits. */
 FL_INLINE real r_exp_raised(real x) {
-    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)((V_ONE_BITS >> V_MANTISSA_BITS) + V_RAISE);
-    const real shifted = r_fma(x, V_LOG2E, magic);
-    const real n = shifted - magic;
-    const real r = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, x));
-    const real power = r_from_bits((ireal)((ureal)r_bits(shifted) << V_MANTISSA_BITS));
-    return x < V_EXP_MIN ? R(0.0) : v_exp_reduced(r) * power;
+    const struct exp_reduction e = v_exp_reduce(x, V_BIAS + V_RAISE);
+    return x < V_EXP_MIN ? R(0.0) : v_exp_reduced(e.r) * v_power(e.bits);
 }
 
 /* exp(x) in parts, for sums that cancel and products that would overflow on the way: (mantissa + low) half rest, where
- * half and rest are powers of two and mantissa is near 1. Beyond the bounds it is 0, or as large as can be. */
+ * half and rest are powers of two and mantissa is near 1. */
 struct exp_parts {
     real mantissa, low, half, rest;
 };
 
-FL_INLINE struct exp_parts r_exp_parts(real x) {
-    const ureal twice_bias = 2 * (V_ONE_BITS >> V_MANTISSA_BITS);
-    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)twice_bias;
-    const real bounded = r_min(V_PARTS_MAX, r_max(V_PARTS_MIN, x));
-    const real shifted = r_fma(bounded, V_LOG2E, magic);
-    const real n = shifted - magic;
-    const real r_high = r_fma(n, -V_LN2_HI, bounded), r = r_fma(n, -V_LN2_LO, r_high);
-    const real r_low = r_fma(n, -V_LN2_LO, r_high - r);
-    const ureal i = (ureal)r_bits(shifted);
-    const ureal half = (i << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
-    const ureal rest = (i << V_MANTISSA_BITS) - half;
+/* For x from V_PARTS_MIN to V_PARTS_MAX. */
+FL_INLINE struct exp_parts v_exp_parts(real x) {
+    const struct exp_reduction e = v_exp_reduce(x, 2 * V_BIAS);
+    const struct halves power = v_halves(e.bits);
+    const real r = e.r, r_low = r_fma(e.n, -V_LN2_LO, e.r_high - r);
     const real tail = v_exp_tail(r) * (r * r), first = R(1.0) + r, mantissa = first + tail;
     const real low = ((R(1.0) - first) + r) + ((first - mantissa) + tail);
-    const real at_most = x > V_PARTS_MAX ? R_MAX : mantissa;
-    return (struct exp_parts){x < V_PARTS_MIN ? R(0.0) : at_most, bounded == x ? r_fma(r_low, mantissa, low) : R(0.0),
-                              r_from_bits((ireal)half), r_from_bits((ireal)rest)};
+    return (struct exp_parts){mantissa, r_fma(r_low, mantissa, low), power.half, power.rest};
+}
+
+FL_INLINE real v_bounded(real x) { return r_min(V_PARTS_MAX, r_max(V_PARTS_MIN, x)); }
+
+/* Beyond the bounds 0, or as large as can be. */
+FL_INLINE struct exp_parts r_exp_parts(real x) {
+    const real bounded = v_bounded(x);
+    struct exp_parts e = v_exp_parts(bounded);
+    const real at_most = x > V_PARTS_MAX ? R_MAX : e.mantissa;
+    e.mantissa = x < V_PARTS_MIN ? R(0.0) : at_most;
+    e.low = bounded == x ? e.low : R(0.0);
+    return e;
 }
 
 /* f exp(x) without low: overflows and underflows only if the product does. */
@@ -152,15 +172,10 @@ FL_INLINE real r_exp_times(struct exp_parts e, real f) { return f * e.half * e.m
 /* f exp(c x) of f >= 0; the product c x, which may be large, is not rounded. Overflows only if the result does, but for f
  * that are no normal numbers. */
 FL_INLINE real r_exp_product(real f, real c, real x) {
-    const ureal twice_bias = 2 * (V_ONE_BITS >> V_MANTISSA_BITS);
-    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)twice_bias;
-    const real product = c * x, low = r_product_error(c, x, product), shifted = r_fma(product, V_LOG2E, magic);
-    const real n = shifted - magic;
-    const real r = r_fma(n, -V_LN2_LO, r_fma(n, -V_LN2_HI, product)) + low;
-    const ureal i = (ureal)r_bits(shifted);
-    const ureal half = (i << (V_MANTISSA_BITS - 1)) & V_EXPONENT_MASK;
-    const ureal rest = (i << V_MANTISSA_BITS) - half;
-    const real scaled = f * r_from_bits((ireal)half) * v_exp_reduced(r) * r_from_bits((ireal)rest);
+    const real product = c * x, low = r_product_error(c, x, product);
+    const struct exp_reduction e = v_exp_reduce(product, 2 * V_BIAS);
+    const struct halves power = v_halves(e.bits);
+    const real scaled = f * power.half * v_exp_reduced(e.r + low) * power.rest;
     const real bounded = product > V_PARTS_MAX ? r_max(f * R_INFINITY, f) : scaled;
     return product < V_PARTS_MIN ? f - f : bounded;
 }
@@ -168,18 +183,13 @@ FL_INLINE real r_exp_product(real f, real c, real x) {
 /* exp(x) - 1 = 2^n (r + r^2 tail) + (2^n - 1), with all its digits near 0; taken by halves, since 2^n may be too large
  * for a number. -0 gives 0. */
 FL_INLINE real r_expm1(real x) {
-    const real magic = (real)(R(1.5) * ((ureal)1 << V_MANTISSA_BITS)) + (real)(V_ONE_BITS >> V_MANTISSA_BITS);
-    const real shifted = r_fma(x, V_LOG2E, magic);
-    const real n = shifted - magic;
-    const real r_high = r_fma(n, -V_LN2_HI, x), r = r_fma(n, -V_LN2_LO, r_high);
-    const real r_low = r_fma(n, -V_LN2_LO, r_high - r);
+    const struct exp_reduction e = v_exp_reduce(x, V_BIAS);
+    const real r = e.r, r_low = r_fma(e.n, -V_LN2_LO, e.r_high - r);
     const real g = (r + V_SQUARABLE) - V_SQUARABLE; /* as in r_log1p: squares of tiny r would be subnormal */
-    const real tail = r_fma(v_exp_tail(r), g * g, r_low);
-    const ureal one = (ureal)1 << V_MANTISSA_BITS;
-    const real power = r_from_bits((ireal)(((ureal)r_bits(shifted) << V_MANTISSA_BITS) - one)); /* 2^(n - 1) */
+    const real tail = r_fma(v_exp_tail(r), g * g, r_low), power = v_power(e.bits - 1); /* 2^(n - 1) */
     const real scaled = r_fma(power, tail, r_fma(power, r, power - R(0.5))) * R(2.0);
     const real bounded = x > V_EXP_MAX ? R_INFINITY : scaled;
-    const real near = n == 0 ? r + tail : bounded;
+    const real near = e.n == 0 ? r + tail : bounded;
     return x < V_EXPM1_MIN ? R(-1.0) : near;
 }
 

@@ -113,6 +113,44 @@ def test_powers_of_tweedie_that_overflow_where_results_do_not(dtype):
     assert value.tolist() == [np.inf] * 3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("power", [1.001, 1.25, 1.5, 1.999])
+def test_gradients_of_tweedie_whose_means_are_no_numbers(dtype, power):
+    """Means beyond what a number holds beside targets of any size: none, subnormal, near the mean, the largest."""
+    pytest.importorskip("fastloss._native", reason="needs the compiled extension")
+    mpmath = pytest.importorskip("mpmath", reason="exact results need mpmath")
+    info, p = np.finfo(dtype), float(dtype(power))
+    reach = float(np.log(np.float64(info.max)))
+    with np.errstate(all="ignore"):
+        x = np.concatenate([np.linspace(-2, 2, 41) * reach, [-1e-3, 1e-30]]).astype(dtype)
+        near = np.exp(x.astype(np.longdouble)).astype(dtype)
+    targets = [
+        dtype(0),
+        info.smallest_subnormal,
+        dtype(3) * info.smallest_subnormal,
+        dtype(8) * info.tiny,
+        dtype(1),
+        info.max,
+    ]
+    x = np.tile(x, len(targets) + 1)
+    y = np.concatenate([*(np.full(near.size, t) for t in targets), np.minimum(near, info.max)]).astype(dtype)
+    grad = fl.tweedie_nll_loss(x, y, power=power, reduction="sum", return_grad=True)[1]
+    with mpmath.workprec(300), np.errstate(over="ignore"):
+        for mean, target, found in zip(x, y, grad, strict=True):
+            u, v = mpmath.mpf(float(mean)), mpmath.mpf(float(target))
+            first, second = mpmath.exp((2 - p) * u), v * mpmath.exp((1 - p) * u)
+            exact, half_ulp = first - second, float(np.spacing(abs(mean))) / 2
+            if abs(exact) > float(info.max):
+                assert np.isinf(found) and (found > 0) == (exact > 0), (mean, target)
+                continue
+            if 0 < target < info.tiny and (p - 1) * abs(mean) > 1.9 * reach:
+                continue  # r_exp_product says so
+            moved = abs((2 - p) * first - (1 - p) * second) * half_ulp
+            moved += abs(second / v) * float(np.spacing(min(target, info.max / 2))) / 2 if target else 0
+            bound = 4 * float(np.spacing(dtype(abs(float(exact))))) + 2 * moved
+            assert abs(float(found) - exact) <= bound, (mean, target, found, exact)
+
+
 @pytest.mark.parametrize(("dtype", "x"), [(np.float32, 25.413753509521484), (np.float64, 202.9)])
 def test_terms_of_tweedie_that_overflow_where_their_difference_does_not(dtype, x):
     pytest.importorskip("fastloss._native", reason="needs the compiled extension")
