@@ -7,6 +7,8 @@ With --write-readme every cell is measured unless --cells says otherwise; --quic
 takes an hour; it can be done in portions, each with --json, which are put together by
 
     python benchmarks/run.py --write-readme --from small.json large.json
+
+--page names another page than docs/performance.md, of another machine; the README's table then stays as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from fastloss.bench import report
 from fastloss.cli import main as fastloss
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "performance.md"
 
 
 def main() -> int:
@@ -30,20 +33,22 @@ def main() -> int:
     parser.add_argument("--write-readme", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--from", type=Path, nargs="+", dest="portions")
+    parser.add_argument("--page", type=Path, default=PAGE)
     options, words = parser.parse_known_args()
     if not options.write_readme:
         return fastloss(["bench", *sys.argv[1:]])
+    page = options.page.resolve()
     if options.portions:
         portions = [run for path in options.portions for run in json.loads(path.read_text())["runs"]]
-        return write(
-            together(portions), "python benchmarks/run.py --write-readme --from portions, see benchmarks/README.md"
-        )
+        own = "" if page == PAGE else f" --page {page.relative_to(ROOT)}"
+        command = f"python benchmarks/run.py --write-readme{own} --from portions, see benchmarks/README.md"
+        return write(together(portions), command, page)
     command = shlex.join(["python", "benchmarks/run.py", *words, "--write-readme"])
     words += [] if "--cells" in words else ["--cells", "all"]
     with tempfile.TemporaryDirectory() as folder:
         target = options.json or Path(folder) / "runs.json"
         status = fastloss(["bench", *words, "--json", str(target)])
-        return status or write(json.loads(target.read_text())["runs"], command)
+        return status or write(json.loads(target.read_text())["runs"], command, page)
 
 
 def notes_of_both(notes: list, more: list) -> list:
@@ -74,10 +79,9 @@ def together(portions: list) -> list:
     return list(runs.values())
 
 
-def write(runs: list, command: str) -> int:
-    pages = ROOT / "docs" / "performance.md"
-    pages.write_text(report.PERFORMANCE_HEAD.format(command=command) + report.markdown(runs), encoding="utf-8")
-    if report.write_readme(ROOT / "README.md", report.readme_part(runs[0], "fastloss bench")):
+def write(runs: list, command: str, page: Path) -> int:
+    page.write_text(report.PERFORMANCE_HEAD.format(command=command) + report.markdown(runs), encoding="utf-8")
+    if page != PAGE or report.write_readme(ROOT / "README.md", report.readme_part(runs[0], "fastloss bench")):
         return 0
     print("README.md has no <!-- benchmark:start --> and <!-- benchmark:end -->: not changed", file=sys.stderr)
     return 1
