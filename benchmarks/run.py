@@ -38,12 +38,12 @@ def main() -> int:
     if not options.write_readme:
         return fastloss(["bench", *sys.argv[1:]])
     page = options.page.resolve()
+    own = ["--write-readme"] if page == PAGE else ["--write-readme", "--page", str(options.page)]
     if options.portions:
         portions = [run for path in options.portions for run in json.loads(path.read_text())["runs"]]
-        own = "" if page == PAGE else f" --page {page.relative_to(ROOT)}"
-        command = f"python benchmarks/run.py --write-readme{own} --from portions, see benchmarks/README.md"
+        command = shlex.join(["python", "benchmarks/run.py", *own]) + " --from portions, see benchmarks/README.md"
         return write(together(portions), command, page)
-    command = shlex.join(["python", "benchmarks/run.py", *words, "--write-readme"])
+    command = shlex.join(["python", "benchmarks/run.py", *words, *own])
     words += [] if "--cells" in words else ["--cells", "all"]
     with tempfile.TemporaryDirectory() as folder:
         target = options.json or Path(folder) / "runs.json"
