@@ -124,9 +124,9 @@ def test_every_cell_has_operands_and_a_group():
 def test_peers_agree_on_the_smallest_cells(peer):
     """Every formula of every peer, on one small shape per loss."""
     if importlib.util.find_spec(peers.PEERS[peer].module) is None:
-        pytest.skip(f"{peer} is not installed")
+        pytest.skip(f"{peer}, only a peer to compare with and so in no extra, is not installed")
     if peer == "numba" and os.environ.get("FASTLOSS_DEEP") != "1":
-        pytest.skip("numba compiles every loss, for a minute; FASTLOSS_DEEP=1 runs it")
+        pytest.skip("numba takes a minute to compile every loss; FASTLOSS_DEEP=1 (make deep) runs it")
     with np.errstate(all="ignore"):
         ours, (theirs,) = peers.Fastloss(1), peers.installed([peer], 1)[0]
         seen = 0
