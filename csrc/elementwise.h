@@ -13,7 +13,6 @@
 struct map {
     const real *in[FL_MAX_OPERANDS];
     real *value, *grad[FL_MAX_PREDICTIONS], *hess;
-    real *beyond[FL_MAX_PREDICTIONS]; /* where sums stream their gradients to, as they stand in grad, or NULL */
     real param[FL_MAX_PARAMS], scale;
 };
 
@@ -45,7 +44,9 @@ FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
     }
 }
 
-/* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. */
+/* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
+ * into this loop: GCC keeps the sums in registers only as long as every store there is a plain one and none is behind a
+ * condition; in memory each step waits for the one before (on Zen 5 twice as long). */
 FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
     const struct map local = *m;
     real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
@@ -60,8 +61,6 @@ FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn o
             if (n_grad > 0) grad0[i + l] = t.grad[0] * local.scale;
             if (n_grad > 1) grad1[i + l] = t.grad[1] * local.scale;
         }
-        if (n_grad > 0 && local.beyond[0]) stream_behind(local.beyond[0], grad0, i);
-        if (n_grad > 1 && local.beyond[1]) stream_behind(local.beyond[1], grad1, i);
     }
     memcpy(lane, sum, sizeof sum);
 }
@@ -219,6 +218,21 @@ static int sums_directly(const fl_elementwise_job *job, ptrdiff_t n) {
            !job->weight.data && !job->mask.data;
 }
 
+/* Sums with gradients, which pass the caches by on their way from a tile to beyond[]: a piece is summed, then the one
+ * before it is sent off, whose own stores are over by then. */
+static void sum_streaming(const struct row *row, int n_grad, const struct map *m, ptrdiff_t n, double *lane,
+                          real *const *beyond) {
+    for (ptrdiff_t at = 0; at < n; at += STREAM_LAG) {
+        const ptrdiff_t some = n - at < STREAM_LAG ? n - at : STREAM_LAG;
+        struct map piece = *m;
+        for (int k = 0; k < FL_MAX_OPERANDS; k++) piece.in[k] = m->in[k] ? m->in[k] + at : NULL;
+        for (int k = 0; k < n_grad; k++) piece.grad[k] = m->grad[k] + at;
+        row->sum[1](&piece, some, lane);
+        for (int k = 0; k < n_grad; k++) stream_behind(beyond[k], m->grad[k], at, some);
+    }
+    for (int k = 0; k < n_grad; k++) stream_rest(beyond[k], m->grad[k], n);
+}
+
 /* n elements, at most a tile; or a block in_one_piece. Their values go to lane[]. */
 static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t, double *lane,
                              fl_partial *out) {
@@ -239,13 +253,15 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     const int stream = summed && job->stream && job->want & FL_GRAD && !job->grad_output.data && last_scale == 1;
     m.value = destination(value, n, t->value);
     m.hess = destination(hess, n, t->hess);
+    real *beyond[FL_MAX_PREDICTIONS];
     for (int k = 0; job->want & FL_GRAD && k < info->n_predictions; k++) {
-        m.grad[k] = stream ? t->grad[k] : destination(gradient_at(job, k, start), n, t->grad[k]);
-        m.beyond[k] = stream ? gradient_at(job, k, start) : NULL;
+        beyond[k] = gradient_at(job, k, start);
+        m.grad[k] = stream ? t->grad[k] : destination(beyond[k], n, t->grad[k]);
     }
-    if (summed) {
+    if (stream) {
+        sum_streaming(row, info->n_predictions, &m, n, lane, beyond);
+    } else if (summed) {
         row->sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
-        for (int k = 0; stream && k < info->n_predictions; k++) stream_rest(m.beyond[k], m.grad[k], n);
     } else {
         row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
         if (weight) tile_multiply(m.value, weight, lanes);

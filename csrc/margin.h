@@ -149,8 +149,9 @@ static void column_slopes(struct margin_scratch *s, const real *restrict x, ptrd
     }
 }
 
-static void column_margin_gradient(const struct row_state *st, real *restrict g, const real *restrict x, ptrdiff_t c,
-                                   ptrdiff_t n, int square) {
+/* g may be x. */
+static void column_margin_gradient(const struct row_state *st, real *g, const real *x, ptrdiff_t c, ptrdiff_t n,
+                                   int square) {
     const real *restrict base = st->max, *restrict inverse = st->inverse, *restrict at_target = st->at_target;
     const ireal *restrict label = st->label;
     const ireal class = (ireal)c;
@@ -163,12 +164,6 @@ static void column_margin_gradient(const struct row_state *st, real *restrict g,
     }
 }
 
-/* Columns of classes first...first + classes, loaded into s->column. */
-static void load_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
-                         struct row_scratch *s) {
-    for (ptrdiff_t c = 0; c < classes; c++) s->column[c] = load_column(job, first + c, start, n, s->in.columns[c]);
-}
-
 static void margin_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct margin_scratch *s) {
     struct row_state *st = &s->rows.state;
     const ptrdiff_t lanes = whole_lanes(n), few = job->classes <= COLUMN_CLASSES;
@@ -179,13 +174,13 @@ static void margin_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     }
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
-        load_columns(job, first, classes, start, n, &s->rows);
+        find_columns(job, first, classes, start, n, &s->rows);
         for (ptrdiff_t c = 0; c < classes; c++) column_pick(st, s->rows.column[c], first + c, lanes);
     }
     column_base(st, (real)job->margin, lanes);
     for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
         const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
-        if (!few) load_columns(job, first, classes, start, n, &s->rows);
+        if (!few) find_columns(job, first, classes, start, n, &s->rows);
         for (ptrdiff_t c = 0; c < classes; c++) {
             column_hinge(s, s->rows.column[c], first + c, lanes, square);
             if (job->want & FL_GRAD) column_slopes(s, s->rows.column[c], first + c, lanes, square);
@@ -202,11 +197,17 @@ static void margin_columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrd
     struct row_state *st = &s->rows.state;
     for (ptrdiff_t r = 0; r < whole_lanes(n); r++)
         st->at_target[r] = (real)(-s->slopes[r] * (double)st->inverse[r]);
-    for (ptrdiff_t c = 0; c < job->classes; c++) {
-        const real *x = few ? s->rows.column[c] : load_column(job, c, start, n, s->rows.in.columns[0]);
-        real *own = grad_column(job, c, start, n), *g = own ? own : s->rows.out;
-        column_margin_gradient(st, g, x, c, whole_lanes(n), square);
-        if (!own) store_column(job, c, start, n, g);
+    for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
+        const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
+        char *place = (char *)grad_column(job, first, start, n);
+        char *squares = place ? NULL : grad_squares(job, first, classes, start, n);
+        if (!few) find_columns(job, first, classes, start, n, &s->rows);
+        for (ptrdiff_t c = 0; c < classes; c++) {
+            real *g = place ? (real *)(place + c * job->grad_class_stride) : squares ? s->rows.in.columns[c] : s->rows.out;
+            column_margin_gradient(st, g, s->rows.column[c], first + c, whole_lanes(n), square);
+            if (!place && !squares) store_column(job, first + c, start, n, g);
+        }
+        if (squares) store_squares(job, squares, n, classes, s->rows.in.columns);
     }
 }
 

@@ -60,10 +60,10 @@ FL_INLINE struct term op_soft_margin(const real *x, const real *p) {
  * clamp passes the gradient at equality. */
 FL_INLINE struct term op_hinge_embedding(const real *x, const real *p) {
     const real s = x[0], y = x[1], d = p[0] - s;
-    const real negative = y == -1 ? r_max(0, d) : r_max(p[0], s), known = y == y ? 0 : y;
-    const real value = (y == 1 ? s : negative) + known, unless = value == value ? 0 : value;
-    const real kept = d >= 0 ? 0 : R(1.0), slope = y == -1 ? kept - 1 : kept;
-    return (struct term){.value = value, .grad = {(y == 1 ? R(1.0) : slope) + unless}, .hess = unless};
+    const real floor = r_where(y == -1, 0, p[0]), negative = r_max(floor, r_where(y == -1, d, s));
+    const real value = r_where(y == 1, s, r_where(y == y, negative, y));
+    const real low = r_where(y == -1, -1, 0), slope = r_where(y == 1, 1, r_where(d >= 0, low, low + 1));
+    return (struct term){.value = value, .grad = {r_where(value == value, slope, value)}, .hess = value - value};
 }
 
 /* max(0, margin - y (x1 - x2)), gradients in x1 and x2; the clamp passes them at equality. */

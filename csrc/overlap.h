@@ -73,6 +73,7 @@ static ptrdiff_t classes_of_tile(const fl_row_job *rows, ptrdiff_t first) {
 /* Copies of the columns of a tile: they are written over. What follows is asked for meanwhile, as in raise_columns. */
 static void copy_columns(const fl_row_job *rows, ptrdiff_t first, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
     const ptrdiff_t lanes = whole_lanes(n);
+    if (turn_logits(rows, first, classes_of_tile(rows, first), start, n, s->in.columns)) return;
     for (ptrdiff_t c = 0; c < classes_of_tile(rows, first); c++) {
         real *own = s->in.columns[c];
         const real *x = load_column(rows, first + c, start, n, own);

@@ -245,8 +245,8 @@ static void column_mass(struct row_state *st, const real *restrict x, const real
     }
 }
 
-static void column_gradient(const struct row_state *st, real *restrict g, const real *restrict x, ptrdiff_t c,
-                            ptrdiff_t n) {
+/* Of these three, g may be x (or e). */
+static void column_gradient(const struct row_state *st, real *g, const real *x, ptrdiff_t c, ptrdiff_t n) {
     const real *restrict max = st->max, *restrict inverse = st->inverse, *restrict at_target = st->at_target;
     const ireal *restrict label = st->label;
     const ireal class = (ireal)c;
@@ -259,8 +259,7 @@ static void column_gradient(const struct row_state *st, real *restrict g, const 
 }
 
 /* The same from exponentials that were kept. */
-static void column_kept_gradient(const struct row_state *st, real *restrict g, const real *restrict e, ptrdiff_t c,
-                                 ptrdiff_t n) {
+static void column_kept_gradient(const struct row_state *st, real *g, const real *e, ptrdiff_t c, ptrdiff_t n) {
     const real *restrict inverse = st->inverse, *restrict at_target = st->at_target;
     const ireal *restrict label = st->label;
     const ireal class = (ireal)c;
@@ -273,8 +272,7 @@ static void column_kept_gradient(const struct row_state *st, real *restrict g, c
 }
 
 /* The same with mass, as in column_mass. */
-static void column_mass_gradient(const struct row_state *st, real *restrict g, const real *restrict x,
-                                 const real *restrict t, struct shares share, real w, ptrdiff_t c, ptrdiff_t n) {
+static void column_mass_gradient(const struct row_state *st, real *g, const real *x, const real *restrict t, struct shares share, real w, ptrdiff_t c, ptrdiff_t n) {
     const real *restrict max = st->max, *restrict inverse = st->inverse, *restrict at_target = st->at_target;
     const real *restrict factor = st->factor;
     const ireal *restrict label = st->label;
@@ -287,14 +285,6 @@ static void column_mass_gradient(const struct row_state *st, real *restrict g, c
         const real other = r_fma(r_exp_raised(x[r] - max[r]) * V_LOWER, inverse[r], -(factor[r] * q));
         g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
     }
-}
-
-/* Where the n positions from start on stand if one stride leads through them all, else NULL. */
-static const char *one_run(const fl_operand *op, ptrdiff_t start, ptrdiff_t n) {
-    ptrdiff_t index[FL_MAX_DIMS];
-    const char *run;
-    fl_unravel(op, start, index);
-    return fl_next_run(op, index, n, &run) == n ? run : NULL;
 }
 
 static const real *load_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, ptrdiff_t n, real *scratch) {
@@ -335,10 +325,13 @@ static void find_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t class
                          struct row_scratch *s) {
     const ptrdiff_t step = job->class_stride, stride = job->logits.strides[job->logits.ndim - 1];
     const char *run = one_run(&job->logits, start, n), *from = run ? run + first * step : NULL;
+    const int turned = turn_logits(job, first, classes, start, n, s->in.columns);
     int in_place = 0; /* the first class tells of all */
     for (ptrdiff_t c = 0; c < classes; c++) {
         real *own = s->in.columns[c];
-        if (in_place)
+        if (turned)
+            s->column[c] = own;
+        else if (in_place)
             s->column[c] = (const real *)(from + c * step);
         else if (run)
             s->column[c] = fl_load_run(&kernels, &job->logits, from + c * step, stride, n, own);
@@ -397,22 +390,34 @@ static void reduce_columns(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, 
     }
 }
 
-static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
+/* Gradients of a tile of columns, which find_columns or the sums have left in s. */
+static void gradient_of_columns(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
+                                struct row_scratch *s) {
     const ptrdiff_t lanes = whole_lanes(n);
-    const int loaded = job->classes <= COLUMN_CLASSES;
-    char *place = (char *)grad_column(job, 0, start, n);
+    char *place = (char *)grad_column(job, first, start, n);
+    char *squares = place ? NULL : grad_squares(job, first, classes, start, n);
     real *t = s->out + MAX_ROWS;
-    for (ptrdiff_t c = 0; c < job->classes; c++) {
-        const real *x = loaded ? s->in.columns[c] : load_column(job, c, start, n, s->in.columns[0]);
-        real *to = place ? (real *)(place + c * job->grad_class_stride) : NULL, *g = to ? to : s->out;
+    for (ptrdiff_t c = 0; c < classes; c++) {
+        real *own = s->in.columns[c];
+        const real *x = job->classes <= COLUMN_CLASSES ? own : s->column[c];
+        real *g = place ? (real *)(place + c * job->grad_class_stride) : squares ? own : s->out;
         if (has_mass(job))
-            column_mass_gradient(&s->state, g, x, load_shares(job, c, start, n, t), shares_of(job),
-                                 class_weight_of(job, c), c, lanes);
+            column_mass_gradient(&s->state, g, x, load_shares(job, first + c, start, n, t), shares_of(job),
+                                 class_weight_of(job, first + c), first + c, lanes);
         else if (keeps_columns(job))
-            column_kept_gradient(&s->state, g, x, c, lanes);
+            column_kept_gradient(&s->state, g, x, first + c, lanes);
         else
-            column_gradient(&s->state, g, x, c, lanes);
-        if (!to) store_column(job, c, start, n, g);
+            column_gradient(&s->state, g, x, first + c, lanes);
+        if (!place && !squares) store_column(job, first + c, start, n, g);
+    }
+    if (squares) store_squares(job, squares, n, classes, s->in.columns);
+}
+
+static void columns_gradient(const fl_row_job *job, ptrdiff_t start, ptrdiff_t n, struct row_scratch *s) {
+    for (ptrdiff_t first = 0; first < job->classes; first += COLUMN_CLASSES) {
+        const ptrdiff_t left = job->classes - first, classes = left < COLUMN_CLASSES ? left : COLUMN_CLASSES;
+        if (job->classes > COLUMN_CLASSES) find_columns(job, first, classes, start, n, s);
+        gradient_of_columns(job, first, classes, start, n, s);
     }
 }
 

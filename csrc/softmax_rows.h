@@ -171,11 +171,6 @@ static ptrdiff_t find(const real *x, ptrdiff_t n, real value) {
     return i;
 }
 
-/* Whether an operand holds reals as they are. */
-static int is_native(const fl_operand *op) {
-    return op->dtype == (sizeof(real) == 4 ? FL_FLOAT32 : FL_FLOAT64) && !op->swapped;
-}
-
 /* Whether n classes of a row may be read where they stand. */
 static int row_in_place(const fl_row_job *job, const char *row) {
     return job->class_stride == sizeof(real) && is_native(&job->logits) && (uintptr_t)row % sizeof(real) == 0;

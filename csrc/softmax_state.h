@@ -11,14 +11,14 @@
 #ifndef FL_SOFTMAX_STATE_H
 #define FL_SOFTMAX_STATE_H
 
-#include "tile.h"
+#include "squares.h"
 #include "vecmath.h"
 
 enum {
     MAX_ROWS = FL_TILE / 4, /* positions per block at most */
     COLUMN_CLASSES = 32,    /* classes per tile of columns */
     LINE = 64 / sizeof(real), /* reals in a cache line */
-    ROW_CLASSES = 40,       /* longer rows are done one by one: shorter ones cost more than their exponentials */
+    ROW_CLASSES = 63,       /* longer rows are done one by one: shorter ones cost more than their exponentials */
     KEPT = COLUMN_CLASSES * MAX_ROWS - 2 * FL_TILE,
     CARRY_ROWS = sizeof(real) == sizeof(double) ? MAX_ROWS : 8 /* floats carry nothing; what follows stays aligned */
 };
@@ -226,6 +226,19 @@ static const char *position(const fl_operand *op, ptrdiff_t p) {
     return run;
 }
 
+/* Where the n positions from start on stand if one stride leads through them all, else NULL. */
+static const char *one_run(const fl_operand *op, ptrdiff_t start, ptrdiff_t n) {
+    ptrdiff_t index[FL_MAX_DIMS];
+    const char *run;
+    fl_unravel(op, start, index);
+    return fl_next_run(op, index, n, &run) == n ? run : NULL;
+}
+
+/* Whether an operand holds reals as they are. */
+static int is_native(const fl_operand *op) {
+    return op->dtype == (sizeof(real) == 4 ? FL_FLOAT32 : FL_FLOAT64) && !op->swapped;
+}
+
 /* Where the distribution of position p begins, or NULL. */
 static const char *distribution_at(const fl_row_job *job, ptrdiff_t p) {
     return job->target.data ? NULL : position(&job->distribution, p);
@@ -253,6 +266,31 @@ static void store_column(const fl_row_job *job, ptrdiff_t c, ptrdiff_t start, pt
         g += length;
         n -= length;
     }
+}
+
+/* Classes of n positions to columns, in squares, where their logits stand side by side: whether they do. */
+static int turn_logits(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n,
+                       real (*columns)[MAX_ROWS]) {
+    const fl_operand *op = &job->logits;
+    if (classes < SIDE || job->class_stride != sizeof(real) || !is_native(op)) return 0;
+    const char *run = one_run(op, start, n);
+    if (!run) return 0;
+    rows_to_columns(columns[0], MAX_ROWS, run + first * job->class_stride, op->strides[op->ndim - 1], n, classes);
+    for (ptrdiff_t c = 0; n % FL_LANES && c < classes; c++)
+        for (ptrdiff_t r = n; r % FL_LANES; r++) columns[c][r] = columns[c][n - 1];
+    return 1;
+}
+
+/* Where the gradients of a tile of classes of n positions belong if squares of them may be written there, else NULL. */
+static char *grad_squares(const fl_row_job *job, ptrdiff_t first, ptrdiff_t classes, ptrdiff_t start, ptrdiff_t n) {
+    if (classes < SIDE || job->grad_class_stride != sizeof(real)) return NULL;
+    const char *run = one_run(&job->grad, start, n);
+    return run ? (char *)run + first * job->grad_class_stride : NULL;
+}
+
+/* Columns of gradients to where grad_squares says. */
+static void store_squares(const fl_row_job *job, char *to, ptrdiff_t n, ptrdiff_t classes, real (*columns)[MAX_ROWS]) {
+    columns_to_rows(to, job->grad.strides[job->grad.ndim - 1], columns[0], MAX_ROWS, n, classes);
 }
 
 /* Where class c of positions start... belongs if kernels may write n reals there at once, else NULL. */

@@ -42,10 +42,10 @@ FL_INLINE void stream_lines(real *to, const real *tile, ptrdiff_t n) {
         stream_packet((char *)to + i, (const char *)tile + i);
 }
 
-/* Lanes i of a tile are done: sends off the lines of some that lie so far behind that their own stores are over. */
-FL_INLINE void stream_behind(real *to, const real *tile, ptrdiff_t i) {
+/* n reals of a tile from i on are done: sends off as many that lie so far behind that their own stores are over. */
+FL_INLINE void stream_behind(real *to, const real *tile, ptrdiff_t i, ptrdiff_t n) {
     const ptrdiff_t at = i - STREAM_LAG + stream_head(to);
-    if (i >= STREAM_LAG) stream_lines(to + at, tile + at, FL_LANES);
+    if (i >= STREAM_LAG) stream_lines(to + at, tile + at, n);
 }
 
 /* All of a tile's n reals, whole lanes, that stream_behind has not sent off: the last lines as lines, both ends, which share

@@ -103,9 +103,10 @@ static void reduce_token_columns(const fl_token_job *job, const fl_row_job *logi
     const ptrdiff_t lanes = whole_lanes(n);
     for (ptrdiff_t first = 0; first < logits->classes; first += TOKEN_CLASSES) {
         const ptrdiff_t left = logits->classes - first, classes = left < TOKEN_CLASSES ? left : TOKEN_CLASSES;
+        const int turned = turn_logits(logits, first, classes, start, n, s->columns);
         memcpy(higher, s->state.max, (size_t)lanes * sizeof(real));
         for (ptrdiff_t c = 0; c < classes; c++) {
-            x[c] = load_column(logits, first + c, start, n, s->columns[c]);
+            x[c] = turned ? s->columns[c] : load_column(logits, first + c, start, n, s->columns[c]);
             column_max(higher, x[c], lanes);
         }
         for (ptrdiff_t r = 0; r < lanes; r++) higher[r] = r_min(higher[r], R_MAX);

@@ -33,6 +33,25 @@ def test_many_rows_of_few_classes(case, dtype):
             against_reference(case, case.operands((rows, classes), dtype), dtype, f"{rows} x {classes}")
 
 
+@each_dtype
+@pytest.mark.parametrize("function", [fl.cross_entropy, fl.multi_margin_loss], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("classes", [3, 4, 5, 7, 32, 35, 63])
+def test_rows_of_few_classes_where_they_stand(function, classes, dtype, rng):
+    """Rows apart from each other, backwards and not aligned: the bits of contiguous rows, and nothing beside the
+    gradients is touched."""
+    for n in (1, 7, 8, 9, 16, 300):
+        whole, target = rng.normal(size=(2 * n, classes + 5)).astype(dtype), rng.integers(0, classes, n)
+        raw = np.zeros(n * classes * whole.itemsize + 1, np.uint8)
+        unaligned = raw[1:].view(dtype).reshape(n, classes)
+        unaligned[...] = whole[:n, :classes]
+        for logits in (whole[:n, 2:-3], whole[n - 1 :: -1, :classes], whole[::2, 1:-4], unaligned):
+            value, grad = function(logits.copy(), target, return_grad=True)
+            out = np.full((n + 2, classes), 7, dtype)
+            assert function(logits, target, return_grad=True, grad_out=out[1:-1])[0] == value
+            np.testing.assert_array_equal(out[1:-1], grad)
+            assert (out[[0, -1]] == 7).all()
+
+
 @each_case
 @each_dtype
 @pytest.mark.parametrize("classes", [1, 2, 10, 65, 1025])

@@ -358,7 +358,7 @@ def test_one_long_unit_runs_without_the_interpreter():
     Were the interpreter held, the main thread could wake a few times around the call, but not ten times in it.
     """
     pytest.importorskip("fastloss._native", reason="needs the compiled extension")
-    x, labels = np.zeros((1, 400_000, 64), F4), np.zeros((1, 64), np.int64)
+    x, labels = np.zeros((1, 1_200_000, 64), F4), np.zeros((1, 64), np.int64)
     best = 0
     for _ in range(10):  # a busy machine may keep the main thread from waking
         running, done = threading.Event(), threading.Event()
