@@ -5,6 +5,7 @@
 - ISA: no AVX instruction in a baseline object, no AVX-512 instruction in an AVX2 object.
 - Warnings: -Wall -Wextra finds none.
 - Loops: every innermost loop of a kernel is packed arithmetic in the ISA's widest registers, none of it scalar.
+- Sums: short loops of AVX keep them in registers; from a place in memory each step would wait for the one before.
 
 ``python tools/check_objects.py`` compiles the kernels for each ISA and checks them; of object files given as arguments
 it checks all but the loops, since there the compiler has inlined some; of those after `--plain`, which hold no kernels,
@@ -198,6 +199,10 @@ WIDEST = {"baseline": "%xmm", "avx2": "%ymm", "avx512": "%zmm"}
 ARM_ARITHMETIC = re.compile(r"f(add|sub|mul|div|sqrt|mla|mls|n?madd|n?msub|cmp|max|min)(nm|e)?$")
 
 
+STACK = re.compile(r"-?(?:0x[0-9a-f]+)?\(%r[sb]p\)")
+SHORT_LOOP = 60  # instructions; longer ones take more time than the sums in memory
+
+
 class Instruction(NamedTuple):
     address: int
     mnemonic: str
@@ -249,6 +254,19 @@ def innermost_loops(code):
     return [[i for i in code if first <= i.address <= last] for first, last in sorted(inner)]
 
 
+def carried_in_memory(loop):
+    """Places on the stack through which a vector goes from one step of a loop to the next."""
+    stored, carried = {}, set()
+    for instruction in loop:
+        place = STACK.search(instruction.operands)
+        if place and instruction.mnemonic.startswith("v"):
+            stores = instruction.operands.rstrip().endswith(place[0])
+            if stores and stored.get(place[0]) is False:
+                carried.add(place[0])
+            stored.setdefault(place[0], stores)
+    return carried
+
+
 def check_symbols(path):
     """Faults of an object's symbols, and the ISA and real that its table's name tells."""
     exported, undefined = [], []
@@ -293,6 +311,9 @@ def check_loops(path, isa, real, name, code):
         scalar = [i.mnemonic for i in loop if is_scalar(isa, i)]
         if scalar:
             faults.append(f"scalar {', '.join(sorted(set(scalar)))} in the loop at {loop[0].address:#x}")
+    for loop in loops if name.startswith("sum_") else []:
+        if len(loop) <= SHORT_LOOP and carried_in_memory(loop):
+            faults.append(f"sums in memory in the loop at {loop[0].address:#x}")
     widest = name.startswith("map_")  # the others mix float and double, and may be narrower
     unpacked_allowed = name in UNPACKED_ALLOWED or f"{isa}_{real} {name}" in SCALAR_ALLOWED
     if not unpacked_allowed and not any(is_packed(isa, i, widest) for loop in loops for i in loop):
@@ -373,6 +394,12 @@ PLANTED = {
     "is no baseline instruction": (GOOD, ["-mavx2"]),
     "is no avx2 instruction": (GOOD.replace("baseline", "avx2"), ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
     "in %zmm": (GOOD.replace("baseline", "avx512"), ["-march=x86-64-v4", "-mprefer-vector-width=256"]),
+    "sums in memory": (
+        GOOD.replace("baseline", "avx2")
+        + "void sum_value_bad(float *x) { volatile double __attribute__((vector_size(32))) sum = {0};"
+        "for (int i = 0; i < 99; i++) sum += (double)x[i]; }",
+        ["-mavx2"],
+    ),
     "looks like a kernel": (GOOD.replace("map_good", "other"), []),
 }
 
