@@ -26,6 +26,7 @@ struct distance_scratch {
     real target[DISTANCE_ROWS], mask[DISTANCE_ROWS], grad_output[DISTANCE_ROWS], value[DISTANCE_ROWS];
     double loss[DISTANCE_ROWS], slope[MAX_PAIRS][DISTANCE_ROWS]; /* slope: of the loss, by each pair's measure */
     double counts[DISTANCE_ROWS], label[DISTANCE_ROWS];          /* mask and target in float64 */
+    real up[MAX_PAIRS][DISTANCE_ROWS], factor[MAX_PAIRS][DISTANCE_ROWS]; /* of the gradients, as over_norm has them */
     struct pair pair[MAX_PAIRS];
     int pairs;
     const char *run[MAX_VECTORS][DISTANCE_ROWS]; /* first feature of each vector of each row */

@@ -109,13 +109,11 @@ static double count_of_largest(const fl_distance_job *job, const struct pair *p,
 }
 
 /* factor / norm for differences times *up, which keeps both within what a real holds. */
-static real over_norm(double factor, double norm, real *up) {
+FL_INLINE real over_norm(double factor, double norm, real *up) {
     const double few = sizeof(real) == 4 ? 0x1p-60 : 0x1p-500, many = 1 / few;
-    *up = 1;
-    if (norm == 0) return 0;
-    if (norm < few) *up = (real)many;
-    if (norm > many) *up = (real)few;
-    return (real)(factor / (norm * (double)*up));
+    const double by = norm < few ? many : norm > many ? few : 1.0, inverse = factor / (norm * by);
+    *up = (real)by;
+    return (real)(norm == 0 ? 0.0 : inverse);
 }
 
 static struct slope slope_of(const fl_distance_job *job, const struct pair *p, double factor, struct distance_scratch *s) {
@@ -197,45 +195,6 @@ static void clear_gradients(const fl_distance_job *job, const struct distance_sc
         memset(g->whole[k], 0, (size_t)s->lanes * sizeof(real));
         memset(g->rest[k], 0, FL_LANES * sizeof(real));
     }
-}
-
-static void tile_set_scaled(real *restrict gx, real *restrict gy, const real *restrict x, const real *restrict y,
-                            ptrdiff_t n, real eps, real up, real factor) {
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const real t = apart(x[i], y[i], eps) * up * factor;
-        gx[i] = t;
-        gy[i] = R(0.0) - t;
-    }
-}
-
-static void tile_set_triplet(const struct gradient_piece *g, const real *const *x, ptrdiff_t n, real eps,
-                             const struct slope *near, const struct slope *far) {
-    real *restrict ga = g->whole[0], *restrict gp = g->whole[1], *restrict gn = g->whole[2];
-    const real *restrict a = x[0], *restrict p = x[1], *restrict q = x[2];
-    const real near_up = near->up, near_factor = near->factor, far_up = far->up, far_factor = far->factor;
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const real t = apart(a[i], p[i], eps) * near_up * near_factor;
-        const real u = apart(a[i], q[i], eps) * far_up * far_factor;
-        ga[i] = t + u;
-        gp[i] = R(0.0) - t;
-        gn[i] = R(0.0) - u;
-    }
-}
-
-/* The common case without zeros to add to: Euclidean distances of one pair, or of two, of whole lanes. Whether it is. */
-static int set_gradients(const fl_distance_job *job, int pairs, const struct slope *slope, struct distance_scratch *s,
-                         const struct gradient_piece *g) {
-    if (job->metric > FL_SQUARED || s->left || s->lanes == 0 || pairs > 2) return 0;
-    if (pairs == 2)
-        tile_set_triplet(g, s->whole, s->lanes, (real)job->eps, &slope[0], &slope[1]);
-    else
-        tile_set_scaled(g->whole[0], g->whole[1], s->whole[0], s->whole[1], s->lanes, (real)job->eps, slope->up,
-                        slope->factor);
-    return 1;
 }
 
 static void scatter(char *to, ptrdiff_t stride, const real *g, ptrdiff_t n) {

@@ -230,7 +230,7 @@ static void sum_streaming(const struct row *row, int n_grad, const struct map *m
         row->sum[1](&piece, some, lane);
         for (int k = 0; k < n_grad; k++) stream_behind(beyond[k], m->grad[k], at, some);
     }
-    for (int k = 0; k < n_grad; k++) stream_rest(beyond[k], m->grad[k], n);
+    for (int k = 0; k < n_grad; k++) stream_rest(beyond[k], m->grad[k], n, n > STREAM_LAG ? n - STREAM_LAG : 0);
 }
 
 /* n elements, at most a tile; or a block in_one_piece. Their values go to lane[]. */

@@ -190,6 +190,7 @@ typedef struct {
     void *value;        /* `rows` reals, or NULL */
     fl_operand grad[3]; /* laid out like the vectors, or absent */
     ptrdiff_t grad_stride[3];
+    int stream; /* gradients pass the caches by: they would not stay there */
 } fl_distance_job;
 
 /* Hardest positives and negatives of `rows` anchors, the first of which is vector `first` of `count`. */

@@ -48,11 +48,10 @@ FL_INLINE void stream_behind(real *to, const real *tile, ptrdiff_t i, ptrdiff_t 
     if (i >= STREAM_LAG) stream_lines(to + at, tile + at, n);
 }
 
-/* All of a tile's n reals, whole lanes, that stream_behind has not sent off: the last lines as lines, both ends, which share
- * a line with what stands beside them, by plain stores. */
-static void stream_rest(real *to, const real *tile, ptrdiff_t n) {
-    const ptrdiff_t before = stream_head(to), head = before < n ? before : n;
-    const ptrdiff_t done = head + (n > STREAM_LAG ? n - STREAM_LAG : 0);
+/* All of a tile's n reals but those that stream_behind has sent off, `behind` of them: lines as lines, both ends, which
+ * share a line with what stands beside them, by plain stores. */
+static void stream_rest(real *to, const real *tile, ptrdiff_t n, ptrdiff_t behind) {
+    const ptrdiff_t before = stream_head(to), head = before < n ? before : n, done = head + behind;
     const ptrdiff_t lines = (n - done) & -(ptrdiff_t)(STREAM_LINE / sizeof(real)), end = done + lines;
     memcpy(to, tile, (size_t)head * sizeof(real));
     stream_lines(to + done, tile + done, lines);

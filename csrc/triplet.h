@@ -3,7 +3,7 @@
 #ifndef FL_TRIPLET_H
 #define FL_TRIPLET_H
 
-#include "distance_rows.h"
+#include "distance_direct.h"
 
 /* ---- what is made of a block's measures: the loss of each row, and its derivative by each measure --------------- */
 
@@ -114,11 +114,9 @@ static void row_gradients(const fl_distance_job *job, ptrdiff_t row, double fact
     for (ptrdiff_t c = 0; c < job->features; c += FL_TILE) {
         load_piece(job, c, s);
         const struct gradient_piece g = begin_gradients(job, row, s);
-        if (!counts || s->slope[0][r] == 0 || !set_gradients(job, s->pairs, slope, s, &g)) {
-            clear_gradients(job, s, &g);
-            for (int k = 0; counts && k < s->pairs; k++)
-                if (s->slope[k][r] != 0) pull(job, &s->pair[k], &slope[k], s, &g);
-        }
+        clear_gradients(job, s, &g);
+        for (int k = 0; counts && k < s->pairs; k++)
+            if (s->slope[k][r] != 0) pull(job, &s->pair[k], &slope[k], s, &g);
         end_gradients(job, row, s, &g);
     }
 }
@@ -166,6 +164,10 @@ static void distance_rows(const void *arg, ptrdiff_t block, char *scratch, fl_pa
     if (job->value) memcpy((real *)job->value + start, s->value, (size_t)n * sizeof(real));
     if (!(job->want & FL_GRAD)) return;
     const real *grad_output = load_numbers(&job->grad_output, start, n, 1, s->grad_output);
+    if (is_direct(job, s)) {
+        direct_gradients(job, start, n, grad_output, s);
+        return;
+    }
     for (ptrdiff_t r = 0; r < n; r++) {
         begin_row(s, r);
         row_gradients(job, start + r, job->scale * (double)grad_output[r], s);

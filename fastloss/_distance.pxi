@@ -8,8 +8,11 @@ _metrics = {"euclidean": FL_EUCLIDEAN, "sqeuclidean": FL_SQUARED, "manhattan": F
             "shifted_similarity": FL_SHIFTED_COSINE}
 
 
-cdef int run_vector_job(const fl_kernels *table, fl_distance_job *job, fl_fold *fold) except -1:
+cdef int run_vector_job(const fl_kernels *table, fl_distance_job *job, fl_fold *fold, bint fresh) except -1:
+    """fresh: gradients are arrays of ours."""
     cdef Py_ssize_t block = table.distance_block(job)
+    cdef double bytes = <double>job.rows * job.features * table.real_size
+    job.stream = job.want & FL_GRAD and outgrows_caches(2 * job.vectors * bytes, bytes, fresh)
     run(table.distance, job, blocks(job.rows, block), block * max(job.features, 1) * job.vectors, fold, NULL, table)
     return 0
 
@@ -56,7 +59,7 @@ def run_vectors(given):
     fill_optional(&job.grad_output, given.grad_output, ndim, dims)
     if given.value is not None:
         job.value = cnp.PyArray_DATA(<cnp.ndarray>given.value)
-    run_vector_job(table, &job, &fold)
+    run_vector_job(table, &job, &fold, False)
     return fl_fold_sum(&fold), fold.total.bad
 
 
@@ -199,7 +202,7 @@ cdef object fast_vectors(loss, measure, tuple operands, target, double margin, b
             job.grad_stride[k] = cnp.PyArray_ITEMSIZE(x)
     # From here on nothing is read from the arrays' shapes: another thread may change them.
     job.scale = 1.0 / <double>job.rows if kind == MEAN else 1.0
-    run_vector_job(table, &job, &fold)
+    run_vector_job(table, &job, &fold, True)
     if fold.total.bad >= 0:
         return None
     if kind == MEAN:

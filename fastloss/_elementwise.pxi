@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Part of _native.pyx: elementwise losses. One unit of work is a block of elements.
 
-cdef enum:
-    FRESH_PAGES = 32 << 20  # bytes; malloc takes a larger array's pages from the system, which has just cleared them
-
-
 cdef int passes_caches(const fl_elementwise_job *job, const fl_kernels *table, bint fresh) except -1:
-    """Whether a job's gradients are better stored past the caches, as they and the operands would not stay there.
-    fresh: they are arrays of ours. Pages that the system has just cleared are in the caches."""
+    """Whether a job's gradients are better stored past the caches."""
     cdef const fl_loss_info *loss = &table.losses[job.loss]
-    cdef double bytes = <double>job.size * table.real_size, all = bytes * (loss.n_operands + loss.n_predictions)
-    if not job.want & FL_GRAD or all < 2.0 * fl_core_cache() or (fresh and bytes >= FRESH_PAGES):
-        return 0
-    return all > fl_kept_bytes(thread_limit())
+    cdef double bytes = <double>job.size * table.real_size
+    return job.want & FL_GRAD and outgrows_caches(bytes * (loss.n_operands + loss.n_predictions), bytes, fresh)
 
 
 cdef void *new_stage(list stages, Py_ssize_t units, int real_size) except NULL:

@@ -36,6 +36,18 @@ cdef Py_ssize_t next_slice(Py_ssize_t units, double seconds, int threads) noexce
     return threads if wanted < threads else MAX_SLICE if wanted > MAX_SLICE else <Py_ssize_t>wanted
 
 
+cdef enum:
+    FRESH_PAGES = 32 << 20  # bytes; malloc takes a larger array's pages from the system, which has just cleared them
+
+
+cdef int outgrows_caches(double all_bytes, double output_bytes, bint fresh) except -1:
+    """Whether outputs would not stay in the caches beside all that a job reads and writes, so that they are better stored
+    past them. fresh: they are arrays of ours. Pages that the system has just cleared are in the caches."""
+    if all_bytes < 2.0 * fl_core_cache() or (fresh and output_bytes >= FRESH_PAGES):
+        return 0
+    return all_bytes > fl_kept_bytes(thread_limit())
+
+
 cdef int run(fl_unit_fn fn, const void *job, Py_ssize_t units, Py_ssize_t unit_size, fl_fold *fold,
              fl_elementwise_job *staged, const fl_kernels *table) except -1:
     """Run all units of a job in slices, between which pending signals are honoured. unit_size: elements per unit.

@@ -156,3 +156,27 @@ def test_gradients_beyond_the_caches(name, offset, dtype):
     for m in memory:
         assert np.all(m[:offset] == guard)
         assert np.all(m[offset + size :] == guard)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("features", [100, 128, 2500])
+@pytest.mark.parametrize("loss", [fl.triplet_margin_loss, fl.pairwise_distance], ids=lambda f: f.__name__)
+def test_gradients_of_vectors_beyond_the_caches(loss, features, dtype):
+    """The same of gradients of vectors: whole rows, and parts of long ones, share lines of the cache."""
+    rows, piece, guard = 9 * 2**20 // features // (np.dtype(dtype).itemsize // 4), 50, 1234.0
+    rng = np.random.default_rng(0)
+    operands = [rng.normal(0, 2, (rows, features)).astype(dtype) for _ in range(3 if "triplet" in loss.__name__ else 2)]
+    options = {"reduction": "sum"} if "triplet" in loss.__name__ else {"grad_output": np.ones(rows, dtype)}
+    memory = [np.full(rows * features + 64, guard, dtype) for _ in operands]
+    outs = tuple(m[5 : 5 + rows * features].reshape(rows, features) for m in memory)
+    with fl.num_threads(1):
+        loss(*operands, return_grad=True, grad_out=outs, **options)
+        if "grad_output" in options:
+            options["grad_output"] = options["grad_output"][:piece]
+        for start in range(0, rows - piece, rows // 7):
+            grads = loss(*(a[start : start + piece] for a in operands), return_grad=True, **options)[1]
+            for out, grad in zip(outs, grads, strict=True):
+                assert bits(out[start : start + piece]) == bits(grad)
+    for m in memory:
+        assert np.all(m[:5] == guard)
+        assert np.all(m[5 + rows * features :] == guard)
