@@ -233,7 +233,17 @@ static void sum_streaming(const struct row *row, int n_grad, const struct map *m
     for (int k = 0; k < n_grad; k++) stream_rest(beyond[k], m->grad[k], n, n > STREAM_LAG ? n - STREAM_LAG : 0);
 }
 
-/* n elements, at most a tile; or a block in_one_piece. Their values go to lane[]. */
+/* What stands in x (each operand's n elements from `start` on) outside its domain. */
+static void check_domains(const fl_elementwise_job *job, const real *const *x, const real *mask, ptrdiff_t start,
+                          ptrdiff_t n, fl_partial *out) {
+    const struct row *row = &rows[job->loss];
+    for (int k = 0; k < elementwise_losses[job->loss].n_operands && out->bad < 0; k++) {
+        const ptrdiff_t bad = first_outside(x[k], mask, n, domain_of(row, k, job->param[0]));
+        if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
+    }
+}
+
+/* n elements, at most a tile. Their values go to lane[]. */
 static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, struct tiles *t, double *lane,
                              fl_partial *out) {
     const fl_loss_info *info = &elementwise_losses[job->loss];
@@ -273,10 +283,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
         }
     }
     /* Only now, when the operands stand in L1: to wait for memory beside the map's arithmetic costs less than before it. */
-    for (int k = 0; k < info->n_operands && out->bad < 0; k++) {
-        const ptrdiff_t bad = first_outside(m.in[k], mask, n, domain_of(row, k, job->param[0]));
-        if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
-    }
+    check_domains(job, m.in, mask, start, n, out);
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
     if (job->want & FL_GRAD && !stream)
@@ -298,12 +305,31 @@ static int in_one_piece(const fl_elementwise_job *job, ptrdiff_t n) {
     return 1;
 }
 
+/* Such a piece: a block's own work is little, and what prepares it takes part of its time. */
+static void elementwise_piece(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, double *lane,
+                              fl_partial *out) {
+    const fl_loss_info *info = &elementwise_losses[job->loss];
+    const int gradients = job->want & FL_GRAD ? info->n_predictions : 0;
+    struct map m = {.in = {NULL}};
+    real last_scale;
+    split_scale(job->scale, &m.scale, &last_scale);
+    for (int k = 0; k < info->n_operands; k++) m.in[k] = (const real *)job->in[k].data + start;
+    for (int k = 0; k < info->n_params; k++) m.param[k] = real_param(job->param[k]);
+    for (int k = 0; k < gradients; k++) m.grad[k] = gradient_at(job, k, start);
+    rows[job->loss].sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
+    check_domains(job, m.in, NULL, start, n, out);
+    for (int k = 0; k < gradients; k++) finish_gradient(m.grad[k], n, NULL, NULL, NULL, last_scale);
+}
+
 /* n elements from `start` on, whose values go to lane[]. */
 static void walk_elements(const fl_elementwise_job *job, ptrdiff_t start, ptrdiff_t n, char *scratch, double *lane,
                           fl_partial *out) {
-    const ptrdiff_t step = in_one_piece(job, n) ? n : FL_TILE;
-    for (ptrdiff_t at = 0; at < n; at += step)
-        elementwise_tile(job, start + at, n - at < step ? n - at : step, (struct tiles *)scratch, lane, out);
+    if (in_one_piece(job, n)) {
+        elementwise_piece(job, start, n, lane, out);
+        return;
+    }
+    for (ptrdiff_t at = 0; at < n; at += FL_TILE)
+        elementwise_tile(job, start + at, n - at < FL_TILE ? n - at : FL_TILE, (struct tiles *)scratch, lane, out);
 }
 
 static void elementwise_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {
