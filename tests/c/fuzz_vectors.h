@@ -54,6 +54,7 @@ static void draw_distance(struct source *s) {
     d->features = ONE_OF(s, 1, 2, 3, 15, 16, 17, 33, 64, 65, 300, 1030);
     const ptrdiff_t most = 3000 / d->features;
     d->rows = 1 + pick(s, most < 1 ? 1 : most > 150 ? 150 : most);
+    d->stream = (int)(d->rows & 1); /* no draw of its own: the jobs of a seed stay what they were */
     d->p = (double)ONE_OF(s, 1, 2, 3, 6) / 2, d->eps = 1e-6, d->margin = (double)ONE_OF(s, 0, 1, 4) / 2;
     d->scale = 1.0 / (double)ONE_OF(s, 1, 3, 1000);
     d->want = FL_VALUE | (chance(s, 60) ? FL_GRAD : 0);
