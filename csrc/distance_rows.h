@@ -27,7 +27,6 @@ FL_INLINE const real *features_of(const struct distance_scratch *s, int k, ptrdi
     return (const real *)s->run[k][r];
 }
 
-/* The features beyond whole lanes have a group of their own, whose padding is 0 for all rows. */
 static void begin_rest(const fl_distance_job *job, struct distance_scratch *s) {
     s->left = job->features % FL_LANES;
     for (int k = 0; k < job->vectors; k++) tile_clear_padding(s->rest[k], s->left);
@@ -37,10 +36,15 @@ FL_INLINE void load_rest(const fl_distance_job *job, struct distance_scratch *s,
     memcpy(s->rest[k], features_of(s, k, r) + whole_features(job), (size_t)s->left * sizeof(real));
 }
 
-static void add_rest_squares(const fl_distance_job *job, const struct pair *p, struct distance_scratch *s, double *lane) {
-    real d[FL_LANES];
-    rest_difference(job, p, s, d);
-    tile_squares(lane, d, no_features, whole_lanes(s->left), 0);
+/* The features beyond whole lanes, `left` of them: masked loads, where the ISA has them; the padding adds nothing. */
+FL_INLINE void add_rest_squares(double *restrict lane, const real *restrict x, const real *restrict y, ptrdiff_t left,
+                                real eps) {
+    const ireal behind = (ireal)left;
+    FL_INDEPENDENT
+    for (ireal l = 0; l < FL_LANES; l++) {
+        const real d = l < behind ? apart(x[l], y[l], eps) : R(0.0);
+        lane[l] += (double)(d * d);
+    }
 }
 
 /* ---- Euclidean: the sums of squares become norms ---------------------------------------------------------------- */
@@ -52,10 +56,7 @@ FL_INLINE void squares_of_rows(const fl_distance_job *job, struct distance_scrat
         double lane[FL_LANES] = {0};
         const real *x = features_of(s, p->x, r), *y = features_of(s, p->y, r);
         add_squares(lane, x, &y, 1, whole_features(job), (real)job->eps);
-        if (rest) {
-            load_rest(job, s, p->x, r), load_rest(job, s, p->y, r);
-            add_rest_squares(job, p, s, lane);
-        }
+        if (rest) add_rest_squares(lane, x + whole_features(job), y + whole_features(job), s->left, (real)job->eps);
         p->value[r] = fold_lanes(lane);
     }
 }
@@ -73,8 +74,9 @@ FL_INLINE void two_squares_of_rows(const fl_distance_job *job, struct distance_s
         double lane[2 * FL_LANES] = {0};
         const real *others[2] = {features_of(s, 1, r), features_of(s, 2, r)};
         add_squares(lane, features_of(s, 0, r), others, 2, whole_features(job), (real)job->eps);
-        for (int k = 0; rest && k < 3; k++) load_rest(job, s, k, r);
-        for (int k = 0; rest && k < 2; k++) add_rest_squares(job, &s->pair[k], s, lane + k * FL_LANES);
+        for (int k = 0; rest && k < 2; k++)
+            add_rest_squares(lane + k * FL_LANES, features_of(s, 0, r) + whole_features(job),
+                             others[k] + whole_features(job), s->left, (real)job->eps);
         s->pair[0].value[r] = fold_lanes(lane);
         s->pair[1].value[r] = fold_lanes(lane + FL_LANES);
     }
@@ -123,16 +125,27 @@ static void rows_norms(const fl_distance_job *job, struct distance_scratch *s, s
 
 /* ---- cosine ----------------------------------------------------------------------------------------------------- */
 
+FL_INLINE void add_rest_products(struct products *restrict sum, const real *restrict x, const real *restrict y,
+                                 ptrdiff_t left) {
+    const ireal behind = (ireal)left;
+    FL_INDEPENDENT
+    for (ireal l = 0; l < FL_LANES; l++) {
+        const real a = l < behind ? x[l] : R(0.0), b = l < behind ? y[l] : R(0.0);
+        sum->xy[l] = fma_double((double)a, (double)b, sum->xy[l]);
+        sum->xx[l] = fma_double((double)a, (double)a, sum->xx[l]);
+        sum->yy[l] = fma_double((double)b, (double)b, sum->yy[l]);
+    }
+}
+
 /* The three sums stand where the norms will. */
 FL_INLINE void products_of_rows(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n,
                                 int rest) {
     for (ptrdiff_t r = 0; r < n; r++) {
         struct products sum = {{0}, {0}, {0}};
         add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), whole_features(job), 1, 1);
-        if (rest) {
-            load_rest(job, s, p->x, r), load_rest(job, s, p->y, r);
-            tile_products(&sum, s->rest[p->x], s->rest[p->y], whole_lanes(s->left));
-        }
+        if (rest)
+            add_rest_products(&sum, features_of(s, p->x, r) + whole_features(job),
+                              features_of(s, p->y, r) + whole_features(job), s->left);
         p->value[r] = fold_lanes(sum.xy);
         p->norm_x[r] = fold_lanes(sum.xx);
         p->norm_y[r] = fold_lanes(sum.yy);
