@@ -272,7 +272,8 @@ static void column_kept_gradient(const struct row_state *st, real *g, const real
 }
 
 /* The same with mass, as in column_mass. */
-static void column_mass_gradient(const struct row_state *st, real *g, const real *x, const real *restrict t, struct shares share, real w, ptrdiff_t c, ptrdiff_t n) {
+static void column_mass_gradient(const struct row_state *st, real *g, const real *x, const real *restrict t,
+                                 struct shares share, real w, ptrdiff_t c, ptrdiff_t n) {
     const real *restrict max = st->max, *restrict inverse = st->inverse, *restrict at_target = st->at_target;
     const real *restrict factor = st->factor;
     const ireal *restrict label = st->label;
