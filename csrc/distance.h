@@ -314,6 +314,12 @@ struct products {
     double xy[FL_LANES], xx[FL_LANES], yy[FL_LANES];
 };
 
+FL_INLINE void add_product(struct products *sum, int l, double a, double b) {
+    sum->xy[l] = fma_double(a, b, sum->xy[l]);
+    sum->xx[l] = fma_double(a, a, sum->xx[l]);
+    sum->yy[l] = fma_double(b, b, sum->yy[l]);
+}
+
 /* Products of floats are exact in float64, so that vectors of nearly one direction keep their angle. Half the lanes at a
  * time, for GCC then keeps the sums in registers. */
 FL_INLINE void add_products(struct products *restrict sum, const real *restrict x, const real *restrict y, ptrdiff_t n,
@@ -322,12 +328,8 @@ FL_INLINE void add_products(struct products *restrict sum, const real *restrict 
     for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
         ask_ahead(x + i), ask_ahead(y + i);
         for (int half = 0; half < FL_LANES; half += HALF)
-            for (int l = half; l < half + HALF; l++) {
-                const double a = (double)x[i + l] * up_x, b = (double)y[i + l] * up_y;
-                sum->xy[l] = fma_double(a, b, sum->xy[l]);
-                sum->xx[l] = fma_double(a, a, sum->xx[l]);
-                sum->yy[l] = fma_double(b, b, sum->yy[l]);
-            }
+            for (int l = half; l < half + HALF; l++)
+                add_product(sum, l, (double)x[i + l] * up_x, (double)y[i + l] * up_y);
     }
 }
 

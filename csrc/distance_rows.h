@@ -42,8 +42,8 @@ FL_INLINE void add_rest_squares(double *restrict lane, const real *restrict x, c
     const ireal behind = (ireal)left;
     FL_INDEPENDENT
     for (ireal l = 0; l < FL_LANES; l++) {
-        const real d = l < behind ? apart(x[l], y[l], eps) : R(0.0);
-        lane[l] += (double)(d * d);
+        const real square = l < behind ? one_square(x[l], y[l], eps) : R(0.0);
+        lane[l] += (double)square;
     }
 }
 
@@ -131,9 +131,7 @@ FL_INLINE void add_rest_products(struct products *restrict sum, const real *rest
     FL_INDEPENDENT
     for (ireal l = 0; l < FL_LANES; l++) {
         const real a = l < behind ? x[l] : R(0.0), b = l < behind ? y[l] : R(0.0);
-        sum->xy[l] = fma_double((double)a, (double)b, sum->xy[l]);
-        sum->xx[l] = fma_double((double)a, (double)a, sum->xx[l]);
-        sum->yy[l] = fma_double((double)b, (double)b, sum->yy[l]);
+        add_product(sum, (int)l, (double)a, (double)b);
     }
 }
 

@@ -36,7 +36,8 @@ FL_INLINE void write_sides(char *row, ptrdiff_t apart, const group_part *x) {
 #endif
 }
 
-/* Shuffles that every ISA has as one instruction: FIRST and SECOND pair what stands in the halves of two vectors. */
+/* Shuffles of one instruction each (SSE2 has none of four doubles: these become moves): LOW and HIGH interleave two
+ * vectors, FIRST and SECOND pair what stands in their halves. */
 #if defined(__AVX__) && FL_REAL == 32
 #define FL_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
 #define FL_HIGH(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)

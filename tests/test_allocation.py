@@ -8,6 +8,7 @@ by NumPy's own handler of memory.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -121,8 +122,9 @@ def library(tmp_path):
         text=True,
         check=False,
     )
-    if done.returncode:
-        pytest.skip(f"the stand-in for malloc does not compile here: {done.stderr[-300:]}")
+    if done.returncode and platform.libc_ver()[0] != "glibc":
+        pytest.skip("stands in for glibc's malloc, and the C library here is another")
+    assert done.returncode == 0, done.stderr
     return target
 
 
