@@ -53,11 +53,11 @@ _Static_assert(sizeof(struct token_scratch) <= FL_SCRATCH_BYTES, "the scratch ho
  * NaN at +inf. */
 static void tile_exp_product(real *restrict e, real *restrict product, const real *restrict x, ptrdiff_t n, real max) {
     n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const real y = r_exp_raised(x[i] - max);
-        e[i] = y;
-        product[i] = y * r_min(max - x[i], R_MAX);
+    P_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i += PACKET) {
+        const packet down = p_all(max) - p_load(x + i), one = p_exp_down(down);
+        p_store(e + i, one);
+        p_store(product + i, one * p_min(down, p_all(R_MAX)));
     }
 }
 
@@ -91,32 +91,42 @@ static void tile_exp_open(real *restrict e, const real *restrict x, ptrdiff_t n,
     for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp(x[i] - max);
 }
 
+/* The sum of exp(x - max) of a tile without a 1. */
+static double exp_sum(const real *x, ptrdiff_t n, real max) {
+    double lane[FL_LANES] = {0};
+    ireal sign[FL_LANES] = {0};
+    tile_exp_sum(lane, sign, x, n, max, -1);
+    return fold_lanes(lane) * (double)V_LOWER;
+}
+
 /* Add x[n], whole lanes, to a fold; e and one are scratch, product too or NULL if the moment is not asked for. Returns
  * the largest of x. */
 static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real *one, real *product) {
     const real largest = tile_max(x, n), higher = r_min(largest, R_MAX);
     real lower = 1; /* what the terms in e are multiplied by yet: subnormal ones would cost a hundred times as much */
     if (higher > f->max) raise_fold(f, higher);
+    const int has_one = r_exp(higher - f->max) == 1;
     if (product) {
         tile_exp_product(e, product, x, n, f->max);
         f->moment += tile_sum(product, n) * (double)V_LOWER;
         lower = V_LOWER;
     } else if (largest > f->max)
         tile_exp_open(e, x, n, f->max);
-    else {
+    else if (has_one) {
         tile_exp_raised(e, x, n, f->max);
         lower = V_LOWER;
+    } else {
+        f->rest += exp_sum(x, n, f->max);
+        return largest;
     }
     double sum = tile_sum(e, n) * (double)lower;
-    if (r_exp(higher - f->max) == 1) { /* the tile has a 1: beside as much else it may simply be subtracted */
-        if (sum < 2) {
-            tile_take_ones(e, one, n, 1 / lower);
-            f->ones += tile_sum(one, n);
-            sum = tile_sum(e, n) * (double)lower;
-        } else {
-            f->ones += 1;
-            sum -= 1;
-        }
+    if (has_one && sum < 2) {
+        tile_take_ones(e, one, n, 1 / lower);
+        f->ones += tile_sum(one, n);
+        sum = tile_sum(e, n) * (double)lower;
+    } else if (has_one) { /* beside as much else the 1 may simply be subtracted */
+        f->ones += 1;
+        sum -= 1;
     }
     f->rest += sum;
     return largest;

@@ -37,10 +37,12 @@ static void found_bad(fl_partial *out, ptrdiff_t place, int operand) {
 /* e = exp(x - max), raised as r_exp_raised does, and its sum; 0 where a position is left out. */
 static void column_exponent(real *e, const real *restrict max, const ireal *restrict label, real *restrict sum, ptrdiff_t n) {
     n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) {
-        e[r] = r_where(label[r] >= 0, r_exp_raised(e[r] - max[r]), 0);
-        sum[r] += e[r];
+    P_INDEPENDENT
+    for (ptrdiff_t r = 0; r < n; r += PACKET) {
+        const packet one = p_exp_below(p_load(e + r), p_load(max + r));
+        const packet counted = p_where(p_negative(p_load_bits(label + r)), p_all(0), one);
+        p_store(e + r, counted);
+        p_store(sum + r, p_load(sum + r) + counted);
     }
 }
 

@@ -125,38 +125,40 @@ FL_INLINE void raise_one(real *higher, real *y, const real *x, ptrdiff_t ahead) 
 
 /* exp(x - max), raised, in place of x: for those that are kept. Clang takes loops apart that do this and sum as well. */
 FL_INLINE void exp_lanes(real *x, const real *max) {
-    FL_ONE_STEP
-    for (int l = 0; l < FL_LANES; l++) x[l] = r_exp_raised(x[l] - max[l]);
+    P_ONE_STEP
+    for (int l = 0; l < FL_LANES; l += PACKET) p_store(x + l, p_exp_below(p_load(x + l), p_load(max + l)));
 }
 
 /* exp(x - max), raised, or x where it is that already. */
-FL_INLINE real column_term(real max, real x, int kept) { return kept ? x : r_exp_raised(x - max); }
+FL_INLINE packet column_term(const real *max, const real *x, int kept) {
+    return kept ? p_load(x) : p_exp_below(p_load(x), p_load(max));
+}
 
 FL_INLINE void add_four(struct column_lanes *t, real (*x)[MAX_ROWS], ptrdiff_t r, int keep) {
     real *x0 = x[0] + r, *x1 = x[1] + r, *x2 = x[2] + r, *x3 = x[3] + r;
     if (keep) exp_lanes(x0, t->max), exp_lanes(x1, t->max), exp_lanes(x2, t->max), exp_lanes(x3, t->max);
-    FL_ONE_STEP
-    for (int l = 0; l < FL_LANES; l++) {
-        const real e = column_term(t->max[l], x0[l], keep) + column_term(t->max[l], x1[l], keep);
-        const real f = column_term(t->max[l], x2[l], keep) + column_term(t->max[l], x3[l], keep);
-        add_carrying(&t->others[l], &t->carry[l], (double)(e + f));
+    P_ONE_STEP
+    for (int l = 0; l < FL_LANES; l += PACKET) {
+        const packet e = column_term(t->max + l, x0 + l, keep) + column_term(t->max + l, x1 + l, keep);
+        const packet f = column_term(t->max + l, x2 + l, keep) + column_term(t->max + l, x3 + l, keep);
+        p_add_carrying(t->others + l, t->carry + l, e + f);
     }
 }
 
 FL_INLINE void add_two(struct column_lanes *t, real *x0, real *x1, int keep) {
     if (keep) exp_lanes(x0, t->max), exp_lanes(x1, t->max);
-    FL_ONE_STEP
-    for (int l = 0; l < FL_LANES; l++) {
-        const real e = column_term(t->max[l], x0[l], keep) + column_term(t->max[l], x1[l], keep);
-        add_carrying(&t->others[l], &t->carry[l], (double)e);
+    P_ONE_STEP
+    for (int l = 0; l < FL_LANES; l += PACKET) {
+        const packet e = column_term(t->max + l, x0 + l, keep) + column_term(t->max + l, x1 + l, keep);
+        p_add_carrying(t->others + l, t->carry + l, e);
     }
 }
 
 FL_INLINE void add_one(struct column_lanes *t, real *x, int keep) {
     if (keep) exp_lanes(x, t->max);
-    FL_ONE_STEP
-    for (int l = 0; l < FL_LANES; l++)
-        add_carrying(&t->others[l], &t->carry[l], (double)column_term(t->max[l], x[l], keep));
+    P_ONE_STEP
+    for (int l = 0; l < FL_LANES; l += PACKET)
+        p_add_carrying(t->others + l, t->carry + l, column_term(t->max + l, x + l, keep));
 }
 
 /* Raise rows r... and add up those before: reading from far away goes on beside arithmetic. `others` is raised like
@@ -251,10 +253,17 @@ static void column_gradient(const struct row_state *st, real *g, const real *x, 
     const ireal *restrict label = st->label;
     const ireal class = (ireal)c;
     n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const real other = r_exp_raised(x[r] - max[r]) * V_LOWER * inverse[r];
-        g[r] = r_where(label[r] >= 0, r_where(label[r] == class, at_target[r], other), 0);
+    for (ptrdiff_t r = 0; r < n; r += FL_LANES) {
+        real other[FL_LANES]; /* on its own, for compilers that ask whether g is x */
+        P_ONE_STEP
+        for (int l = 0; l < FL_LANES; l += PACKET)
+            p_store(other + l, p_exp_below(p_load(x + r + l), p_load(max + r + l)) * p_all(V_LOWER) * p_load(inverse + r + l));
+        P_ONE_STEP
+        for (int l = 0; l < FL_LANES; l += PACKET) {
+            const ipacket at = p_load_bits(label + r + l);
+            const packet counted = p_where(p_equal(at, class), p_load(at_target + r + l), p_load(other + l));
+            p_store(g + r + l, p_where(p_negative(at), p_all(0), counted));
+        }
     }
 }
 

@@ -6,38 +6,53 @@
 
 #include "softmax_state.h"
 
-enum { PART = 2 * FL_GROUP, AHEAD = 2 * FL_TILE /* of a row: what a processor foresees by itself comes too late */ };
+enum {
+    PART = 2 * FL_GROUP,
+    AHEAD = 2 * FL_TILE, /* of a row, to L2; half of that to L1: what a processor foresees by itself comes too late */
+    EARLY = 8 * FL_TILE  /* classes whose largest logit is looked for before they are summed */
+};
 
-/* Largest of x[n]; NaN is passed over (its exponential will tell). */
+/* lane = max(lane, x): NaN is passed over. */
+FL_INLINE void raise_lanes(real *lane, const real *x, int lanes) {
+    FL_INDEPENDENT
+    for (int l = 0; l < lanes; l++) lane[l] = x[l] > lane[l] ? x[l] : lane[l];
+}
+
+/* Largest of x[n]; NaN is passed over (its exponential will tell). Lanes for four vectors at least, as a few would wait for
+ * themselves, and for fewer than there are registers. */
 static real tile_max(const real *restrict x, ptrdiff_t n) {
-    real lane[2 * FL_LANES];
-    for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = -R_MAX;
-    if (n < 2 * FL_LANES) {
-        memcpy(lane, x, (size_t)n * sizeof(real));
-        for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = lane[l] > -R_MAX ? lane[l] : -R_MAX;
+    enum { TWO = 2 * FL_LANES, MOST = PACKET > 1 ? 2 * TWO : TWO };
+    real lane[MOST];
+    ptrdiff_t i = 0;
+    for (int l = 0; l < MOST; l++) lane[l] = -R_MAX;
+    if (n < TWO) {
+        real few[TWO];
+        for (int l = 0; l < TWO; l++) few[l] = -R_MAX;
+        memcpy(few, x, (size_t)n * sizeof(real));
+        raise_lanes(lane, few, TWO);
+    } else {
+        for (; i + MOST <= n; i += MOST) raise_lanes(lane, x + i, MOST);
+        if (i + TWO < n) raise_lanes(lane, x + i, TWO);
+        if (i < n) raise_lanes(lane + MOST - TWO, x + n - TWO, TWO); /* the last ones, some of them once more */
     }
-    for (ptrdiff_t i = 0; i + 2 * FL_LANES <= n; i += 2 * FL_LANES)
-        for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    if (n > 2 * FL_LANES) { /* the last ones, some of them once more */
-        const real *last = x + n - 2 * FL_LANES;
-        for (int l = 0; l < 2 * FL_LANES; l++) lane[l] = last[l] > lane[l] ? last[l] : lane[l];
-    }
-    for (int l = 0; l < FL_LANES; l++) lane[l] = lane[l + FL_LANES] > lane[l] ? lane[l + FL_LANES] : lane[l];
+    if (MOST > TWO) raise_lanes(lane, lane + MOST - TWO, TWO);
+    raise_lanes(lane, lane + FL_LANES, FL_LANES);
     return fold_max(lane);
 }
 
 /* e = exp(x - max), raised as by r_exp_raised; max is no less than any x. */
 static void tile_exp_raised(real *restrict e, const real *restrict x, ptrdiff_t n, real max) {
     n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp_raised(x[i] - max);
+    P_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i += PACKET) p_store(e + i, p_exp_below(p_load(x + i), p_all(max)));
 }
 
 /* y = exp(x - max) * factor */
 static void tile_exp(real *restrict y, const real *restrict x, ptrdiff_t n, real max, real factor) {
     n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) y[i] = r_exp_raised(x[i] - max) * V_LOWER * factor;
+    P_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i += PACKET)
+        p_store(y + i, p_exp_below(p_load(x + i), p_all(max)) * p_all(V_LOWER) * p_all(factor));
 }
 
 /* y = e * factor, e raised */
@@ -54,36 +69,40 @@ struct pass {
     int exceeded;
 };
 
-/* The sum of four classes' exp(x - max), raised, FL_LANES apart; each goes to e too if it is kept. Some of max - x has
+/* The sum of four packets' exp(x - max), raised, FL_LANES apart; each goes to e too if it is kept. Some of max - x has
  * a sign where an x exceeds max, and perhaps at NaN: cheaper to find than the largest x. */
-FL_INLINE real four_terms(const real *restrict x, real max, ireal *restrict sign, real *restrict e, int keep) {
-    const real a = max - x[0], b = max - x[FL_LANES], c = max - x[2 * FL_LANES], d = max - x[3 * FL_LANES];
-    const real p = r_exp_raised(-a), q = r_exp_raised(-b), r = r_exp_raised(-c), t = r_exp_raised(-d);
-    *sign |= r_bits(a) | r_bits(b) | r_bits(c) | r_bits(d);
-    if (keep) e[0] = p, e[FL_LANES] = q, e[2 * FL_LANES] = r, e[3 * FL_LANES] = t;
+FL_INLINE packet four_terms(const real *restrict x, real max, ireal *restrict sign, real *restrict e, int keep) {
+    const packet top = p_all(max), a = top - p_load(x), b = top - p_load(x + FL_LANES);
+    const packet c = top - p_load(x + 2 * FL_LANES), d = top - p_load(x + 3 * FL_LANES);
+    const packet p = p_exp_down(a), q = p_exp_down(b), r = p_exp_down(c), t = p_exp_down(d);
+    p_store_bits(sign, p_or(p_or(p_load_bits(sign), p_bits(a), p_bits(b)), p_bits(c), p_bits(d)));
+    if (keep) p_store(e, p), p_store(e + FL_LANES, q), p_store(e + 2 * FL_LANES, r), p_store(e + 3 * FL_LANES, t);
     return (p + q) + (r + t);
 }
 
 FL_INLINE void add_exp_group(double *restrict lane, ireal *restrict sign, const real *restrict x, real max,
                              real *restrict e, int keep) {
-    FL_INDEPENDENT
-    for (int l = 0; l < FL_LANES; l++) lane[l] += (double)four_terms(x + l, max, &sign[l], keep ? e + l : NULL, keep);
+    P_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l += PACKET)
+        p_add(lane + l, four_terms(x + l, max, sign + l, keep ? e + l : NULL, keep));
 }
 
 FL_INLINE void add_exp_part(double *restrict lane, ireal *restrict sign, const real *restrict x, real max,
                             real *restrict e, int keep) {
     real half[FL_LANES], *f = keep ? e + FL_GROUP : NULL;
-    FL_INDEPENDENT
-    for (int l = 0; l < FL_LANES; l++) half[l] = four_terms(x + l, max, &sign[l], keep ? e + l : NULL, keep);
-    FL_INDEPENDENT
-    for (int l = 0; l < FL_LANES; l++)
-        lane[l] += (double)(half[l] + four_terms(x + FL_GROUP + l, max, &sign[l], keep ? f + l : NULL, keep));
+    P_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l += PACKET)
+        p_store(half + l, four_terms(x + l, max, sign + l, keep ? e + l : NULL, keep));
+    P_INDEPENDENT
+    for (int l = 0; l < FL_LANES; l += PACKET)
+        p_add(lane + l, p_load(half + l) + four_terms(x + FL_GROUP + l, max, sign + l, keep ? f + l : NULL, keep));
 }
 
 FL_INLINE void add_exp_parts(double *restrict lane, ireal *restrict sign, const real *restrict x, ptrdiff_t n, real max,
                              real *restrict e, int keep) {
     for (ptrdiff_t i = 0; i < n; i += PART) {
-        for (int l = 0; l < PART; l += LINE) __builtin_prefetch(x + i + AHEAD + l, 0, 2);
+        for (int l = 0; l < PART; l += LINE)
+            __builtin_prefetch(x + i + AHEAD + l, 0, 2), __builtin_prefetch(x + i + FL_TILE + l, 0, 3);
         add_exp_part(lane, sign, x + i, max, keep ? e + i : NULL, keep);
     }
 }
@@ -267,8 +286,8 @@ static struct pass pass_others(const struct row_state *st, ptrdiff_t r, ptrdiff_
     return (struct pass){fold_lanes(lane), sign[0] < 0 || (label >= 0 && x[label] > max)};
 }
 
-/* Fill the state of row r. The first tile of classes is read for its largest logit first; the others are summed with the
- * largest so far, and again if they held a larger one. A row that is kept for its gradient in several tiles has its
+/* Fill the state of row r. The first tiles of classes are read for their largest logits first; the others are summed with
+ * the largest so far, and again if they held a larger one, which of random ones the k-th tile does once in k. A row that is kept for its gradient in several tiles has its
  * largest logit looked for in a pass of its own. */
 static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct row_scratch *s) {
     struct row_state *st = &s->state;
@@ -280,7 +299,7 @@ static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct r
         const ptrdiff_t n = left_for_tile(job, c);
         const char *tile = row + c * job->class_stride;
         const real *x = has_mass(job) ? load_row(job, tile, n, s->in.row) : reals_of_row(job, tile, n, s->in.row);
-        if (c == 0 && !known) raise_to_tile(job, r, c, n, x, st);
+        if (c < EARLY && !known) raise_to_tile(job, r, c, n, x, st);
         struct pass found = pass_others(st, r, c, n, x, kept);
         if (found.exceeded && raise_to_tile(job, r, c, n, x, st)) found = pass_others(st, r, c, n, x, kept);
         st->others[r] += found.sum * (double)V_LOWER;

@@ -11,8 +11,8 @@
 #ifndef FL_SOFTMAX_STATE_H
 #define FL_SOFTMAX_STATE_H
 
+#include "packet.h"
 #include "squares.h"
-#include "vecmath.h"
 
 enum {
     MAX_ROWS = FL_TILE / 4, /* positions per block at most */
@@ -138,16 +138,6 @@ static void row_labels(const void *arg, ptrdiff_t block, char *scratch, fl_parti
     const fl_row_job *job = arg;
     const ptrdiff_t size = row_block(job), start = block * size, left = job->positions - start;
     load_targets(job, start, left < size ? left : size, (struct row_scratch *)scratch, out);
-}
-
-/* *sum += x; what that rounds away goes to *carry, for doubles: floats leave nothing that counts. */
-FL_INLINE void add_carrying(double *sum, double *carry, double x) {
-    const double old = *sum, new = old + x;
-    if (sizeof(real) == sizeof(double)) {
-        const double added = new - old;
-        *carry += (double)r_if_finite((real)((old - (new - added)) + (x - added)));
-    }
-    *sum = new;
 }
 
 /* ---- soft targets ------------------------------------------------------------------------------------------------ */

@@ -22,6 +22,16 @@
 #define FL_ONE_STEP _Pragma("GCC ivdep") _Pragma("GCC unroll 8")
 #endif
 
+/* *sum += x; what that rounds away goes to *carry, for doubles: floats leave nothing that counts. */
+FL_INLINE void add_carrying(double *sum, double *carry, double x) {
+    const double old = *sum, new = old + x;
+    if (sizeof(real) == sizeof(double)) {
+        const double added = new - old;
+        *carry += (double)r_if_finite((real)((old - (new - added)) + (x - added)));
+    }
+    *sum = new;
+}
+
 FL_INLINE ptrdiff_t whole_lanes(ptrdiff_t n) { return (n + FL_LANES - 1) & -(ptrdiff_t)FL_LANES; }
 
 /* By halves, as vectors: the compilers take loops over 8, 4 and 2 apart into single additions. */

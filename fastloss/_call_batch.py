@@ -63,6 +63,18 @@ def blocks(rows: int, columns: int, itemsize: int) -> Iterator[slice]:
         yield slice(start, min(rows, start + step))
 
 
+def add_rows(total: Array, places: Array, rows: Array) -> None:
+    """`np.add.at(total, places, rows)`, the same sums in the same order, some ten times faster: first each place's first
+    row, then each place's second, and so on."""
+    order = np.argsort(places, kind="stable")
+    by_place = places[order]
+    first = np.flatnonzero(np.diff(by_place, prepend=-1))
+    turn = np.arange(by_place.size) - np.repeat(first, np.diff(first, append=by_place.size))
+    order = order[np.argsort(turn, kind="stable")]
+    for at in np.split(order, np.cumsum(np.bincount(turn))[:-1]):
+        total[places[at]] += rows[at]
+
+
 # ---- hardest triplets ------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +172,7 @@ def batch_hard(
     if call.grads is not None and job.grads is not None:
         gradient = np.zeros(batch.vectors.shape, np.float64)
         for place, g in zip(places, job.grads, strict=True):
-            np.add.at(gradient, place, g)
+            add_rows(gradient, place, g)
         with np.errstate(all="ignore"):
             np.copyto(call.grads[0], gradient, casting="same_kind")
     return result(reduced(total, reduction, denominator, call.value), call.grads)
@@ -221,8 +233,8 @@ def add_gradient(gradient: Array, x: Array, rows: slice, slopes: Array, d: Array
     for k in range(0, i.size, 4096):
         a, b = i[k : k + 4096], j[k : k + 4096]
         pull = factors[a, b, np.newaxis] * (x[rows][a] - x[b])
-        np.add.at(gradient, rows.start + a, pull)
-        np.add.at(gradient, b, -pull)
+        add_rows(gradient, rows.start + a, pull)
+        add_rows(gradient, b, -pull)
     factors[near] = 0
     gradient[rows] += factors.sum(axis=1, keepdims=True) * x[rows] - factors @ x
     gradient += factors.sum(axis=0)[:, np.newaxis] * x - factors.T @ x[rows]

@@ -14,6 +14,7 @@ from cases import assert_close, bits
 
 import fastloss as fl
 from fastloss import _config
+from fastloss._call_batch import add_rows
 from fastloss._call_ranking import Directions
 
 nan = math.nan
@@ -197,6 +198,15 @@ def test_mining_has_equal_bits_over_threads(rng):
         with fl.num_threads(n):
             found.add(bits(fl.hardest_triplets(x, labels)) + bits(fl.batch_hard_triplet_loss(x, labels)))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(("n", "places"), [(0, 3), (1, 1), (50, 1), (200, 7), (64, 1000)])
+def test_rows_are_added_in_their_order(n, places, rng):
+    where, rows = rng.integers(0, places, n), rng.standard_normal((n, 5)) * 10.0 ** rng.integers(-18, 18, (n, 1))
+    own, expected = np.ones((places, 5)), np.ones((places, 5))
+    add_rows(own, where, rows)
+    np.add.at(expected, where, rows)
+    np.testing.assert_array_equal(own, expected)
 
 
 @each_dtype

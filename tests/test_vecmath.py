@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The C maths of csrc/vecmath.h against libm, on every ISA that this processor runs.
+"""The C maths of csrc/vecmath.h and csrc/packet.h against libm, on every ISA that this processor runs.
 
 The sampled runs take seconds. ``FASTLOSS_DEEP=1`` walks all 2**32 float32 inputs instead: minutes per function and ISA.
 """
@@ -20,6 +20,7 @@ DEEP = os.environ.get("FASTLOSS_DEEP", "") not in ("", "0")
 FUNCTIONS = [
     "atan",
     "exp",
+    "exp_down",
     "exp_parts",
     "exp_raised",
     "expm1",

@@ -53,6 +53,7 @@ TESTS = {
     "tile.h": f"fuzz {SOFTMAX} elementwise",
     "real.h": "fuzz softmax accuracy ctc_accuracy",
     "vecmath.h": "fuzz vecmath accuracy extremes",
+    "packet.h": f"vecmath {SOFTMAX}",
     "softmax": f"{SOFTMAX} accuracy",
     "margin": "margin fuzz",
     "multilabel": "margin fuzz",
