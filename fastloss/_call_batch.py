@@ -64,8 +64,8 @@ def blocks(rows: int, columns: int, itemsize: int) -> Iterator[slice]:
 
 
 def add_rows(total: Array, places: Array, rows: Array) -> None:
-    """`np.add.at(total, places, rows)`, the same sums in the same order, some ten times faster: first each place's first
-    row, then each place's second, and so on."""
+    """`np.add.at(total, places, rows)`, the same sums in the same order, some ten times faster: each place's first row,
+    then each place's second, and so on."""
     order = np.argsort(places, kind="stable")
     by_place = places[order]
     first = np.flatnonzero(np.diff(by_place, prepend=-1))
