@@ -62,22 +62,16 @@ FL_INLINE void p_add(double *sum, packet x) {
 enum { PACKET = 1 };
 typedef real packet;
 typedef ireal ipacket;
-FL_INLINE packet p_fma(packet a, packet b, packet c) { return r_fma(a, b, c); }
 FL_INLINE ipacket p_or(ipacket a, ipacket b, ipacket c) { return a | b | c; }
 FL_INLINE packet p_min(packet a, packet b) { return r_min(a, b); }
 FL_INLINE void p_add(double *sum, packet x) { *sum += (double)x; }
 #endif
 
-/* Before loops by packets, as FL_INDEPENDENT and FL_ONE_STEP: packets of several reals are vectors already. */
+/* P_INDEPENDENT and P_ONE_STEP stand before loops by packets, as FL_INDEPENDENT and FL_ONE_STEP before others: packets of
+ * several reals are vectors already. */
 #ifdef P_TABLE
 #define P_INDEPENDENT
 #define P_ONE_STEP
-#else
-#define P_INDEPENDENT FL_INDEPENDENT
-#define P_ONE_STEP FL_ONE_STEP
-#endif
-
-#ifdef P_TABLE
 FL_INLINE packet p_load(const real *from) { packet x; memcpy(&x, from, sizeof x); return x; }
 FL_INLINE void p_store(real *to, packet x) { memcpy(to, &x, sizeof x); }
 FL_INLINE ipacket p_load_bits(const ireal *from) { ipacket x; memcpy(&x, from, sizeof x); return x; }
@@ -107,6 +101,8 @@ FL_INLINE packet p_exp_down(packet d) {
 /* 2^V_RAISE exp(x - top), x <= top */
 FL_INLINE packet p_exp_below(packet x, packet top) { return p_exp_down(top - x); }
 #else
+#define P_INDEPENDENT FL_INDEPENDENT
+#define P_ONE_STEP FL_ONE_STEP
 FL_INLINE packet p_load(const real *from) { return *from; }
 FL_INLINE void p_store(real *to, packet x) { *to = x; }
 FL_INLINE ipacket p_load_bits(const ireal *from) { return *from; }
