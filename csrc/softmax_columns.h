@@ -257,7 +257,8 @@ static void column_gradient(const struct row_state *st, real *g, const real *x, 
         real other[FL_LANES]; /* on its own, for compilers that ask whether g is x */
         P_ONE_STEP
         for (int l = 0; l < FL_LANES; l += PACKET)
-            p_store(other + l, p_exp_below(p_load(x + r + l), p_load(max + r + l)) * p_all(V_LOWER) * p_load(inverse + r + l));
+            p_store(other + l, p_exp_below(p_load(x + r + l), p_load(max + r + l)) * p_all(V_LOWER) *
+                                   p_load(inverse + r + l));
         P_ONE_STEP
         for (int l = 0; l < FL_LANES; l += PACKET) {
             const ipacket at = p_load_bits(label + r + l);

@@ -287,8 +287,8 @@ static struct pass pass_others(const struct row_state *st, ptrdiff_t r, ptrdiff_
 }
 
 /* Fill the state of row r. The first tiles of classes are read for their largest logits first; the others are summed with
- * the largest so far, and again if they held a larger one, which of random ones the k-th tile does once in k. A row that is kept for its gradient in several tiles has its
- * largest logit looked for in a pass of its own. */
+ * the largest so far, and again if they held a larger one, which of random ones the k-th tile does once in k. A row that
+ * is kept for its gradient in several tiles has its largest logit looked for in a pass of its own. */
 static void reduce_row(const fl_row_job *job, ptrdiff_t p, ptrdiff_t r, struct row_scratch *s) {
     struct row_state *st = &s->state;
     const char *row = position(&job->logits, p), *t = distribution_at(job, p);
