@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* packet.h: exp of what is at most 0 for sums of many terms, where it is most of the work: softmax and its relatives. Eight
- * powers of two in a register, looked up by a permutation, spare half of the polynomial. No compiler makes such a
+ * powers of two in a register, looked up by a permutation, spare a third of the polynomial. No compiler makes such a
  * permutation of plain C, so these loops are written by registers: a packet is as many floats as one holds, and one real
  * where there is no permutation, for the compiler to vectorise as ever. */
 #ifndef FL_PACKET_H
