@@ -91,7 +91,7 @@ static void tile_exp_open(real *restrict e, const real *restrict x, ptrdiff_t n,
     for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp(x[i] - max);
 }
 
-/* The sum of exp(x - max) of a tile without a 1. */
+/* The sum of exp(x - max); max is no less than any x. */
 static double exp_sum(const real *x, ptrdiff_t n, real max) {
     double lane[FL_LANES] = {0};
     ireal sign[FL_LANES] = {0};
