@@ -82,7 +82,7 @@ FL_INLINE struct axis box_axis(real p, real q, real r, real s, int centers, int 
     const real c = centers ? r - R(0.5) * s : r, d = centers ? r + R(0.5) * s : s;
     const real own = centers ? q : q - p, other = centers ? s : s - r;
     const real shared = r_min(b, d) - r_max(a, c), around = r_max(b, d) - r_min(a, c);
-    struct axis out = {r_max(R(0.0), own), r_max(R(0.0), other), r_max(R(0.0), shared), r_max(R(0.0), around),
+    struct axis out = {r_max(r_zero, own), r_max(r_zero, other), r_max(r_zero, shared), r_max(r_zero, around),
                        centers ? p - r : R(0.5) * ((a - c) + (b - d)), 0, 0, 0, 0, 0};
     if (!gradient) return out;
     const real within = r_where(shared > 0, 1, 0), open = r_where(around >= 0, 1, 0);

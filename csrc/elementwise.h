@@ -9,6 +9,13 @@
 #include "stream.h"
 #include "tile.h"
 
+/* GCC makes jumps between the branches of nested conditions before it turns them into selections, which are more then: of
+ * all the operations of these maps a twentieth. */
+#ifndef __clang__
+#pragma GCC push_options
+#pragma GCC optimize("no-thread-jumps")
+#endif
+
 /* One tile of a map: n reals per array, whole lanes, nothing overlaps. */
 struct map {
     const real *in[FL_MAX_OPERANDS];
@@ -89,6 +96,10 @@ FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn o
 #undef MAPPED
 #undef SUMMED
 
+#ifndef __clang__
+#pragma GCC pop_options
+#endif
+
 /* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
 enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
 
@@ -140,10 +151,35 @@ static int tile_leaves(const real *restrict x, real low, real high, ptrdiff_t n)
     return any != 0;
 }
 
+/* Whether an x[n], whole lanes, has its sign set or is, as an integer, below `least`; as integers, since a comparison of
+ * reals costs twice as much. */
+static int signs_below(const real *restrict x, ireal least, ptrdiff_t n) {
+    ireal any = 0;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(x[i]) | (ireal)((ureal)r_bits(x[i]) - (ureal)least);
+    return any < 0;
+}
+
+/* The same, or above `most`. */
+static int signs_above(const real *restrict x, ireal most, ptrdiff_t n) {
+    ireal any = 0;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(x[i]) | (ireal)((ureal)most - (ureal)r_bits(x[i]));
+    return any < 0;
+}
+
+/* Whether x[n] may leave the domain [low, high]: sometimes it does not, for -0 or NaN. */
+static int may_leave(const real *x, real low, real high, ptrdiff_t n) {
+    if (low < 0) return tile_leaves(x, low, high, n);
+    return high == 1 ? signs_above(x, r_bits(1), n) : signs_below(x, r_bits(low), n);
+}
+
 /* First of x[n] that counts and lies outside the domain, or -1. x is padded to whole lanes. */
 static ptrdiff_t first_outside(const real *x, const real *mask, ptrdiff_t n, enum domain domain) {
     const real low = lowest(domain), high = domain == UNIT ? 1 : R_INFINITY;
-    if (domain == ANY || !tile_leaves(x, low, high, whole_lanes(n))) return -1;
+    if (domain == ANY || !may_leave(x, low, high, whole_lanes(n))) return -1;
     for (ptrdiff_t i = 0; i < n; i++)
         if ((x[i] < low || x[i] > high) && !(mask && mask[i] == 0)) return i;
     return -1;

@@ -9,7 +9,7 @@
 
 /* base = margin - x[positive], rounded: where the other class cancels it, that class's own half ulp is as large. */
 FL_INLINE real hinge(real x, real base) {
-    const real h = r_max(R(0.0), x + base);
+    const real h = r_max(r_zero, x + base);
     return x == -R_INFINITY ? R(0.0) : h;
 }
 

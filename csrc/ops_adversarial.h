@@ -21,7 +21,7 @@ FL_INLINE struct term op_least_squares(const real *x, const real *p) {
 
 /* max(0, 1 - y x); the gradient is 0 at the kink, as that of a rectifier. */
 FL_INLINE struct term op_hinge(const real *x, const real *p) {
-    const real h = r_max(R(0.0), 1 - p[0] * x[0]);
+    const real h = r_max(r_zero, 1 - p[0] * x[0]);
     return (struct term){.value = h, .grad = {h > 0 ? -p[0] : h}, .hess = h != h ? h : 0};
 }
 

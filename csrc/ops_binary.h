@@ -15,7 +15,7 @@ FL_INLINE struct term bce_logits(real x, real y, real pos) {
     const real positive = pos * y, negative = 1 - y, lost = (1 - negative) - y;
     const real above = r_fma(-positive, z, negative) + lost, below = r_fma(negative, z, -positive) + lost * z;
     return (struct term){
-        .value = positive * (r_max(0, -x) + log1pz) + negative * (r_max(0, x) + log1pz),
+        .value = positive * (r_max(r_zero, -x) + log1pz) + negative * (r_max(r_zero, x) + log1pz),
         .grad = {(x >= 0 ? above : below) * r},
         .hess = (negative + positive) * (z * r * r),
     };
@@ -31,13 +31,16 @@ FL_INLINE struct term op_bce_logits_pos(const real *x, const real *p) {
     return bce_logits(x[0], x[1], x[2]);
 }
 
+R_HIDDEN(bce_most, R(100.0));
+R_HIDDEN(bce_least, R(1e-12));
+
 /* -y log p - (1 - y) log(1 - p), each logarithm at least -100; the gradient (p - y) / (p (1 - p)) over at least 1e-12.
  * Both are torch's bounds. */
 FL_INLINE struct term op_bce(const real *x, const real *p) {
     (void)p;
     const real q = x[0], y = x[1], rest = 1 - q, no = 1 - y;
-    const real cost = r_min(R(100.0), -r_log(q)), cost_of_rest = r_min(R(100.0), -r_log1p(-q));
-    const real w = r_max(R(1e-12), q * rest);
+    const real cost = r_min(bce_most, -r_log(q)), cost_of_rest = r_min(bce_most, -r_log1p(-q));
+    const real w = r_max(bce_least, q * rest);
     return (struct term){
         .value = y * cost + no * cost_of_rest,
         .grad = {(q - y) / w},
@@ -50,7 +53,7 @@ FL_INLINE struct term op_soft_margin(const real *x, const real *p) {
     (void)p;
     const real y = x[1], t = y * x[0], z = r_exp_raised(-r_abs(t)) * V_LOWER, r = 1 / (1 + z);
     return (struct term){
-        .value = r_max(0, -t) + r_log1p_unit(z),
+        .value = r_max(r_zero, -t) + r_log1p_unit(z),
         .grad = {-y * ((t >= 0 ? z : R(1.0)) * r)},
         .hess = y * y * (z * r * r),
     };
@@ -71,13 +74,13 @@ FL_INLINE struct term op_margin_ranking(const real *x, const real *p) {
     const real y = x[2], d = x[0] - x[1], v = r_fma(-y, d, p[0]);
     const real off = v < 0 ? 0 : v; /* NaN stays */
     return (struct term){
-        .value = r_max(0, v), .grad = {v >= 0 ? -y : off, v >= 0 ? y : off}, .hess = v == v ? 0 : v};
+        .value = r_max(r_zero, v), .grad = {v >= 0 ? -y : off, v >= 0 ? y : off}, .hess = v == v ? 0 : v};
 }
 
 /* u^gamma for u + low in [0, 1]; 1 for gamma = 0. */
 FL_INLINE real power_of(real u, real low, real gamma) {
     real rest;
-    const real log = r_max(-R_MAX, r_log_parts(u, &rest)), product = gamma * log;
+    const real log = r_max(r_least, r_log_parts(u, &rest)), product = gamma * log;
     const real error = r_if_finite(r_product_error(gamma, log, product) + gamma * (rest + low / u));
     const real t = product + error, power = r_exp(t);
     return r_fma(power, r_if_finite((product - t) + error), power);
@@ -116,7 +119,7 @@ FL_INLINE struct term focal(real x, real y, real alpha, real gamma, real (*power
     const struct parts apart = parts_add(differ, (struct parts){-agree.high, -agree.low});
     const struct parts one = {1, 0}, tail = parts_where(off.high == 0, one, parts_divide(z, off)); /* 1 in the limit */
     const struct parts fall = parts_multiply(parts_multiply((struct parts){gamma, 0}, apart), tail);
-    const struct parts bounded = {r_min(R_MAX, ce.high), ce.low};
+    const struct parts bounded = {r_min(r_most, ce.high), ce.low};
     const struct parts bent = parts_multiply(fall, bounded);
     const struct parts grad = parts_divide(parts_add(bent, slope), sum);
     const real odds = (z.high - 1) * r, rate = fall.high * r, bend = bent.high * r;

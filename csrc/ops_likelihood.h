@@ -12,7 +12,7 @@
  * torch's does. */
 FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     const real d = x[0] - x[1], v = r_max(p[0], x[2]), q = d / v;
-    const real inverse = 1 / r_max(R_MIN, v); /* finite, so that 0 errors stay 0 */
+    const real inverse = 1 / r_max(r_normal, v); /* finite, so that 0 errors stay 0 */
     const real q_low = (-r_product_error(q, v, q * v) + (d - q * v)) * inverse;
     const real half = R(0.5) * d * q;
     const real half_low = r_if_finite(r_product_error(R(0.5) * d, q, half) + R(0.5) * d * q_low);
@@ -20,8 +20,7 @@ FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     const real half_log = R(0.5) * r_log_parts(v, &log_low), first = half_log + half;
     const real constant = p[1] * R(0.918938533204672741780329736406), value = first + constant;
     const real constant_low = p[1] * (real)(0x1.d67f1c864beb5p-1 - (double)R(0.918938533204672741780329736406));
-    const real low = ((half_low + R(0.5) * log_low) + constant_low) +
-                     (r_sum_error(half_log, half, first) + r_sum_error(first, constant, value));
+    const real low = (half_low + R(0.5) * log_low) + constant_low;
     const real near = R(0.5) * ((1 - 2 * half) - 2 * half_low) / v;
     return (struct term){
         .value = value + r_if_finite(low),
@@ -50,13 +49,13 @@ FL_INLINE real r_less(real sum, real y, real x) {
 FL_INLINE real r_zero_of(real x) { return x == x ? 0 : x; }
 
 /* exp(x) - y x, x = log of the rate. The terms cancel, so the exponential has its low part, and the product is fused.
- * At the bounds of x the rate is 0 or infinite already. */
+ * At the bounds of x the rate is 0 or infinite already, and the low part finite still. */
 FL_INLINE struct term op_poisson(const real *x, const real *p) {
     (void)p;
-    const struct exp_parts e = v_exp_parts(v_bounded(x[0]));
-    const real rate = r_exp_times(e, 1), low = r_if_finite(e.low * e.half * e.rest);
+    const struct exp_parts e = v_exp_quick_parts(r_min(v_exp_max, r_max(v_exp_min, x[0])));
+    const real rate = r_exp_times(e, 1), low = e.low * e.half * e.rest, value = r_less(rate, x[1], x[0]);
     return (struct term){
-        .value = r_less(rate, x[1], x[1] == 0 ? r_zero_of(x[0]) : x[0]) + low,
+        .value = (x[1] == 0 ? rate : value) + low,
         .grad = {(rate - x[1]) + low},
         .hess = rate,
     };
@@ -64,7 +63,7 @@ FL_INLINE struct term op_poisson(const real *x, const real *p) {
 
 /* x - y log(v), v = x + eps, x the rate; p = {eps} */
 FL_INLINE struct term op_poisson_rate(const real *x, const real *p) {
-    const real y = x[1], v = x[0] + p[0], finite = r_min(R_MAX, v);
+    const real y = x[1], v = x[0] + p[0], finite = r_min(r_most, v);
     const struct parts log_v = parts_log(v);
     const real fused = r_fma(-y, log_v.high, x[0]) - y * log_v.low;
     return (struct term){
@@ -119,16 +118,18 @@ FL_INLINE struct term op_kl_div_log(const real *x, const real *p) {
     return (struct term){.value = r_where(root == 0, nan, product), .grad = {nan - root * root}, .hess = nan};
 }
 
-/* x + y exp(-x), x = log of the mean. The terms cancel for negative x: the product is fused, with its low part. */
+/* x + y exp(-x), x = log of the mean. The terms cancel for negative x: the product is fused, with its low part, which is
+ * bounded, since it may be infinite (or NaN, 0 times infinity) only where the product is. */
 FL_INLINE struct term op_gamma(const real *x, const real *p) {
     (void)p;
-    const struct exp_parts e = r_exp_parts(-x[0]);
-    const real half = x[1] * e.half, power = e.mantissa * e.rest, ratio = half * power;
-    const real low = r_if_finite(half * (e.low * e.rest));
+    const struct exp_parts e = v_exp_quick_parts(v_bounded(-x[0]));
+    const real most = x[0] < -V_PARTS_MAX ? R_MAX : e.mantissa; /* as large as can be */
+    const real half = x[1] * e.half, power = most * e.rest;
+    const real low = r_max(r_min(half * (e.low * e.rest), r_most), r_least);
     return (struct term){
         .value = r_fma(half, power, x[0]) + low,
         .grad = {r_fma(-half, power, 1) - low},
-        .hess = ratio,
+        .hess = x[0] > -V_PARTS_MIN ? 0 : half * power,
     };
 }
 
@@ -137,7 +138,7 @@ FL_INLINE struct term op_gamma_rate(const real *x, const real *p) {
     (void)p;
     const real v = x[0], y = x[1], q = y / v;
     const struct parts log_v = parts_log(v);
-    const real q_low = (-r_product_error(q, v, q * v) + (y - q * v)) / r_max(R_MIN, v), value = log_v.high + q;
+    const real q_low = (-r_product_error(q, v, q * v) + (y - q * v)) / r_max(r_normal, v), value = log_v.high + q;
     return (struct term){
         .value = value + r_if_finite((log_v.low + q_low) + r_sum_error(log_v.high, q, value)),
         .grad = {(v - y) / v / v},

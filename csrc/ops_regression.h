@@ -64,9 +64,9 @@ FL_INLINE struct term op_log_cosh(const real *x, const real *p) {
 /* max(q (y - x), (q - 1) (y - x)); the gradient is 0 where they are equal, as that of l1. The loss has no curvature:
  * hess is 1, what boosting libraries take. */
 FL_INLINE struct term quantile(real x, real y, real q) {
-    const real d = x - y, below = 1 - q;
-    const real slope = d > 0 ? below : d < 0 ? -q : d;
-    return (struct term){.value = (d > 0 ? below : q) * r_abs(d), .grad = {slope}, .hess = d != d ? d : 1};
+    const real d = x - y, side = d > 0 ? 1 - q : q, slope = r_copysign(side, d);
+    return (struct term){
+        .value = side * r_abs(d), .grad = {((d < 0) | (d > 0)) ? slope : d}, .hess = d != d ? d : 1};
 }
 
 FL_INLINE struct term op_quantile(const real *x, const real *p) { return quantile(x[0], x[1], p[0]); }
@@ -90,7 +90,7 @@ FL_INLINE struct term op_smape(const real *x, const real *p) {
     (void)p;
     const real most = r_max(r_abs(x[0]), r_abs(x[1])), down = most > R(0.25) * R_MAX ? R(0.5) : R(1.0);
     const real a = x[0] * down, b = x[1] * down, d = a - b, size_b = r_abs(b);
-    const real s = r_max(R_MIN * R_EPSILON, r_abs(a) + size_b);
+    const real s = r_max(r_tiny, r_abs(a) + size_b);
     const real sign = r_sign(d);
     const real share = (size_b / s) / s * down, agreed = (x[0] > 0) == (x[1] > 0) ? 4 * share : 0;
     const real steep = x[0] == 0 ? 2 * share : agreed, flat = 0 * d;

@@ -80,7 +80,7 @@ FL_INLINE real js_series(real z) {
 FL_INLINE struct term op_js(const real *x, const real *p) {
     (void)p;
     const real a = x[0], b = x[1], low = b < a ? b : a, sum = a + b;
-    const real whole = r_max(R_MIN * R_EPSILON, sum), s = r_abs(a - b) / whole, share = 2 * (low / whole);
+    const real whole = r_max(r_tiny, sum), s = r_abs(a - b) / whole, share = 2 * (low / whole);
     const real one = 1 + s, lost_of_s = s - (one - 1);
     real log_low;
     const real log_high = r_log_parts(one, &log_low), up_low = log_low + lost_of_s / one, up = log_high + up_low;

@@ -58,6 +58,15 @@ FL_INLINE real r_where(int condition, real a, real b) {
 /* The first argument wins only if it compares: a NaN in `b` stays, a NaN in `a` is dropped. */
 FL_INLINE real r_max(real a, real b) { return a > b ? a : b; }
 FL_INLINE real r_min(real a, real b) { return a < b ? a : b; }
+/* Bounds that the compiler is not to know: of a constant that it knows GCC 12 makes a comparison and a selection, where
+ * one of these gives a maximum. Nobody writes them. */
+#define R_HIDDEN(name, value) static real name __attribute__((used)) = value
+R_HIDDEN(r_zero, 0);
+R_HIDDEN(r_tiny, R_MIN * R_EPSILON);
+R_HIDDEN(r_normal, R_MIN);
+R_HIDDEN(r_least, -R_MAX);
+R_HIDDEN(r_most, R_MAX);
+
 /* One rounding where the ISA fuses; two on the x86-64 baseline, whose bits may therefore differ. */
 FL_INLINE real r_fma(real a, real b, real c) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)

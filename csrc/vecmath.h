@@ -60,6 +60,11 @@
 #define V_PI_2 R(0x1.921fb54442d18p+0)
 #define V_LOG2E R(0x1.71547652b82fep+0)
 
+R_HIDDEN(v_exp_min, V_EXP_MIN);
+R_HIDDEN(v_exp_max, V_EXP_MAX);
+R_HIDDEN(v_parts_min, V_PARTS_MIN);
+R_HIDDEN(v_parts_max, V_PARTS_MAX);
+
 /* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2. */
 FL_INLINE real v_exp_tail(real r) {
 #if FL_REAL == 32 /* degree 4, 2^-28.2 */
@@ -154,7 +159,15 @@ FL_INLINE struct exp_parts v_exp_parts(real x) {
     return (struct exp_parts){mantissa, r_fma(r_low, mantissa, low), power.half, power.rest};
 }
 
-FL_INLINE real v_bounded(real x) { return r_min(V_PARTS_MAX, r_max(V_PARTS_MIN, x)); }
+FL_INLINE real v_bounded(real x) { return r_min(v_parts_max, r_max(v_parts_min, x)); }
+
+/* The same to half an ulp, in a third of the operations fewer: r and what follows it are rounded. */
+FL_INLINE struct exp_parts v_exp_quick_parts(real x) {
+    const struct exp_reduction e = v_exp_reduce(x, 2 * V_BIAS);
+    const struct halves power = v_halves(e.bits);
+    const real grown = r_fma(v_exp_tail(e.r), e.r * e.r, e.r), mantissa = R(1.0) + grown;
+    return (struct exp_parts){mantissa, (R(1.0) - mantissa) + grown, power.half, power.rest};
+}
 
 /* Beyond the bounds 0, or as large as can be. */
 FL_INLINE struct exp_parts r_exp_parts(real x) {
@@ -300,8 +313,7 @@ FL_INLINE real r_log_parts(real x, real *low) {
 #else
     const real rest = v_log_rest(g, half);
 #endif
-    *low = (n * -V_LN2_LO + rest) +
-           ((((f - first) - half) - R(0.5) * square_low) + r_sum_error(second, first, high));
+    *low = (n * -V_LN2_LO + rest) + ((((f - first) - half) - R(0.5) * square_low) + ((second - high) + first));
     return v_log_special(high, x, x);
 }
 
