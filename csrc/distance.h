@@ -6,6 +6,7 @@
 #define FL_DISTANCE_H
 
 #include "softmax.h"
+#include "wide.h"
 
 enum { MAX_VECTORS = 3, MAX_PAIRS = 3, DISTANCE_ROWS = 64 }; /* rows per block at most */
 
@@ -311,34 +312,32 @@ static double minkowski(const fl_distance_job *job, const struct pair *p, struct
 
 /* Sums by lane of x y, x x and y y. */
 struct products {
-    double xy[FL_LANES], xx[FL_LANES], yy[FL_LANES];
+    wide xy[WIDES], xx[WIDES], yy[WIDES];
 };
 
-FL_INLINE void add_product(struct products *sum, int l, double a, double b) {
-    sum->xy[l] = fma_double(a, b, sum->xy[l]);
-    sum->xx[l] = fma_double(a, a, sum->xx[l]);
-    sum->yy[l] = fma_double(b, b, sum->yy[l]);
+FL_INLINE void add_product(struct products *sum, int l, wide a, wide b) {
+    sum->xy[l] = w_fma(a, b, sum->xy[l]);
+    sum->xx[l] = w_fma(a, a, sum->xx[l]);
+    sum->yy[l] = w_fma(b, b, sum->yy[l]);
 }
 
-/* Products of floats are exact in float64, so that vectors of nearly one direction keep their angle. Half the lanes at a
- * time, for GCC then keeps the sums in registers. */
-FL_INLINE void add_products(struct products *restrict sum, const real *restrict x, const real *restrict y, ptrdiff_t n,
-                            double up_x, double up_y) {
-    enum { HALF = FL_LANES / 2 };
+/* Products of floats are exact in float64, so that vectors of nearly one direction keep their angle. */
+FL_INLINE void add_products(struct products *sum, const real *x, const real *y, ptrdiff_t n, double up_x, double up_y) {
+    struct products s = *sum;
     for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
         ask_ahead(x + i), ask_ahead(y + i);
-        for (int half = 0; half < FL_LANES; half += HALF)
-            for (int l = half; l < half + HALF; l++)
-                add_product(sum, l, (double)x[i + l] * up_x, (double)y[i + l] * up_y);
+        for (int l = 0; l < WIDES; l++)
+            add_product(&s, l, w_load(x + i + l * WIDE) * up_x, w_load(y + i + l * WIDE) * up_y);
     }
+    *sum = s;
 }
 
-static void tile_products(struct products *restrict sum, const real *restrict x, const real *restrict y, ptrdiff_t n) {
+static void tile_products(struct products *sum, const real *restrict x, const real *restrict y, ptrdiff_t n) {
     add_products(sum, x, y, n, 1, 1);
 }
 
-static void tile_scaled_products(struct products *restrict sum, const real *restrict x, const real *restrict y,
-                                 ptrdiff_t n, double up_x, double up_y) {
+static void tile_scaled_products(struct products *sum, const real *restrict x, const real *restrict y, ptrdiff_t n,
+                                 double up_x, double up_y) {
     add_products(sum, x, y, n, up_x, up_y);
 }
 
@@ -357,7 +356,7 @@ static double largest_feature(const fl_distance_job *job, int k, struct distance
 /* scaled: each vector times its power of two. */
 static void products_of(const fl_distance_job *job, struct pair *p, struct distance_scratch *s, int scaled,
                         double *sums) {
-    struct products sum = {{0}, {0}, {0}};
+    struct products sum = {{{0}}, {{0}}, {{0}}};
     const double up_x = p->up_x[s->row], up_y = p->up_y[s->row];
     for (ptrdiff_t c = 0; c < job->features; c += FL_TILE) {
         load_piece(job, c, s);
@@ -367,9 +366,9 @@ static void products_of(const fl_distance_job *job, struct pair *p, struct dista
         if (s->left && scaled) tile_scaled_products(&sum, rest_x, rest_y, whole_lanes(s->left), up_x, up_y);
         if (s->left && !scaled) tile_products(&sum, rest_x, rest_y, whole_lanes(s->left));
     }
-    sums[0] = fold_lanes(sum.xy);
-    sums[1] = fold_lanes(sum.xx);
-    sums[2] = fold_lanes(sum.yy);
+    sums[0] = fold_lanes((const double *)sum.xy);
+    sums[1] = fold_lanes((const double *)sum.xx);
+    sums[2] = fold_lanes((const double *)sum.yy);
 }
 
 /* The power of two by which a vector is taken, so that its largest feature is near 1. */
@@ -392,7 +391,7 @@ FL_INLINE void cosine_of_sums(struct pair *p, ptrdiff_t r, double xy, double xx,
     const double x = p->up_x[r], y = p->up_y[r];
     const double norm_x = __builtin_sqrt(xx + added * x * x), norm_y = __builtin_sqrt(yy + added * y * y);
     const double least_x = at_least(norm_x, eps * x), least_y = at_least(norm_y, eps * y);
-    const double c = xy / least_x / least_y, bounded = c > 1 ? 1 : c < -1 ? -1 : c;
+    const double c = xy / (least_x * least_y), bounded = c > 1 ? 1 : c < -1 ? -1 : c;
     p->norm_x[r] = norm_x;
     p->norm_y[r] = norm_y;
     p->least_x[r] = least_x;

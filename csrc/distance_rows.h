@@ -125,28 +125,30 @@ static void rows_norms(const fl_distance_job *job, struct distance_scratch *s, s
 
 /* ---- cosine ----------------------------------------------------------------------------------------------------- */
 
-FL_INLINE void add_rest_products(struct products *restrict sum, const real *restrict x, const real *restrict y,
-                                 ptrdiff_t left) {
-    const ireal behind = (ireal)left;
-    FL_INDEPENDENT
-    for (ireal l = 0; l < FL_LANES; l++) {
-        const real a = l < behind ? x[l] : R(0.0), b = l < behind ? y[l] : R(0.0);
-        add_product(sum, (int)l, (double)a, (double)b);
-    }
-}
+/* Of WIDE rows k from `first` on, the last one again where there are no more. */
+FL_INLINE ptrdiff_t row_of(ptrdiff_t first, int k, ptrdiff_t n) { return first + k < n ? first + k : n - 1; }
 
 /* The three sums stand where the norms will. */
 FL_INLINE void products_of_rows(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n,
                                 int rest) {
-    for (ptrdiff_t r = 0; r < n; r++) {
-        struct products sum = {{0}, {0}, {0}};
-        add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), whole_features(job), 1, 1);
-        if (rest)
-            add_rest_products(&sum, features_of(s, p->x, r) + whole_features(job),
-                              features_of(s, p->y, r) + whole_features(job), s->left);
-        p->value[r] = fold_lanes(sum.xy);
-        p->norm_x[r] = fold_lanes(sum.xx);
-        p->norm_y[r] = fold_lanes(sum.yy);
+    for (ptrdiff_t first = 0; first < n; first += WIDE) {
+        wide xy[WIDE], xx[WIDE], yy[WIDE];
+        for (int k = 0; k < WIDE; k++) {
+            const ptrdiff_t r = row_of(first, k, n);
+            struct products sum = {{{0}}, {{0}}, {{0}}};
+            add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), whole_features(job), 1, 1);
+            if (rest) {
+                load_rest(job, s, p->x, r);
+                load_rest(job, s, p->y, r);
+                add_products(&sum, s->rest[p->x], s->rest[p->y], FL_LANES, 1, 1);
+            }
+            xy[k] = w_fold((const double *)sum.xy);
+            xx[k] = w_fold((const double *)sum.xx);
+            yy[k] = w_fold((const double *)sum.yy);
+        }
+        w_store(p->value + first, w_fold_rows(xy));
+        w_store(p->norm_x + first, w_fold_rows(xx));
+        w_store(p->norm_y + first, w_fold_rows(yy));
     }
 }
 

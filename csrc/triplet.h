@@ -92,17 +92,24 @@ static void rows_values(struct distance_scratch *restrict s, ptrdiff_t n) {
 
 /* ---- targets and gradients -------------------------------------------------------------------------------------- */
 
-static int outside(int loss, double target) {
-    if (loss == FL_COSINE_EMBEDDING) return target != 1 && target != -1;
-    return loss == FL_CONTRASTIVE && (target < 0 || target > 1);
+/* 1 or 0: whether a target lies outside the loss's domain; NaN lies in [0, 1], and makes its row NaN. */
+FL_INLINE double outside_of_two(double target) { return target == 1 ? 0.0 : target == -1 ? 0.0 : 1.0; }
+FL_INLINE double outside_of_unit(double target) { return target < 0 ? 1.0 : target > 1 ? 1.0 : 0.0; }
+
+FL_INLINE ptrdiff_t find_bad(const struct distance_scratch *s, ptrdiff_t n, double (*outside)(double)) {
+    const ptrdiff_t lanes = n & -(ptrdiff_t)FL_LANES;
+    double lane[FL_LANES] = {0};
+    for (ptrdiff_t r = 0; r < lanes; r += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] += s->counts[r + l] != 0 ? outside(s->label[r + l]) : 0.0;
+    for (ptrdiff_t r = fold_lanes(lane) > 0 ? 0 : lanes; r < n; r++)
+        if (s->counts[r] != 0 && outside(s->label[r]) > 0) return r;
+    return -1;
 }
 
 /* The first of n rows whose target is outside its domain, or -1. */
 static ptrdiff_t first_bad_target(const fl_distance_job *job, const struct distance_scratch *s, ptrdiff_t n) {
-    if (job->loss != FL_COSINE_EMBEDDING && job->loss != FL_CONTRASTIVE) return -1;
-    for (ptrdiff_t r = 0; r < n; r++)
-        if (s->counts[r] != 0 && outside(job->loss, s->label[r])) return r;
-    return -1;
+    if (job->loss == FL_COSINE_EMBEDDING) return find_bad(s, n, outside_of_two);
+    return job->loss == FL_CONTRASTIVE ? find_bad(s, n, outside_of_unit) : -1;
 }
 
 /* The gradients of a row: those of its pairs, times factor; zeros if it does not count. */
