@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastloss.bench import cells, operands, peers, peers_numpy, report, runner
+import fastloss as fl
+from fastloss.bench import cells, limits, operands, peers, peers_numpy, report, runner
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ROOT / "benchmarks" / "run.py"
@@ -55,6 +56,31 @@ def test_tables_picture_and_file(tmp_path):
     forward = run["cells"][1]["modes"]["forward"]
     if run["exp_ns_limit"] is not None:  # a compiler is here
         assert forward["read_us"] > 0 and "GB/s" in text and "ns of one core per exp" in text
+
+
+def test_reads_from_memory_and_their_floors():
+    """Of arrays that were flushed; a floor asks for that share where there is one, else for that of hot caches."""
+    machine = limits.Limits(1, None)
+    arrays = [np.ones(1 << 20, np.float32), np.ones(1 << 20, np.float32)]
+    if machine.flush(arrays):  # a compiler and an x86 processor are here
+        read, call = machine.best_from_memory(arrays, lambda: fl.mse_loss(*arrays))
+        assert read > 0 and call > 0 and fl.mse_loss(*arrays) == 0
+    else:
+        assert machine.best_from_memory(arrays, list) is None
+
+    def cell(**shares):
+        return {
+            "name": "mse 16M",
+            "group": "beyond-cache",
+            "modes": {"forward": {"fastloss": {"us": {"median": 1.0}}, **shares}},
+        }
+
+    def asked(**shares):
+        (floor,) = report.floors([cell(**shares)])
+        return floor["asked"], floor["measured"], floor["passed"]
+
+    assert asked(share_of_read=0.5) == (">= 90% of C read", 0.5, False)
+    assert asked(share_of_read=0.5, share_of_memory=0.95) == (">= 90% of C read, both from memory", 0.95, True)
 
 
 def test_the_entry_of_the_checkout():

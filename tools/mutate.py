@@ -54,6 +54,7 @@ TESTS = {
     "real.h": "fuzz softmax accuracy ctc_accuracy",
     "vecmath.h": "fuzz vecmath accuracy extremes",
     "packet.h": f"vecmath {SOFTMAX}",
+    "wide.h": "distance ranking",
     "softmax": f"{SOFTMAX} accuracy",
     "margin": "margin fuzz",
     "multilabel": "margin fuzz",

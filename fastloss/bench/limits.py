@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the machine can do at best, measured in C beside the losses: reads of memory, multiply-adds, evicted caches."""
+"""What the machine can do at best, measured in C beside the losses: reads of caches and memory, multiply-adds."""
 
 from __future__ import annotations
 
@@ -45,6 +45,16 @@ void sweep(uint32_t *a, ptrdiff_t n, int threads) {
         for (ptrdiff_t i = 0; i < n; i += 16) s += ((volatile uint32_t *)a)[i];
         (void)s;
     }
+}
+int flush(const char *a, ptrdiff_t n, int threads) { /* its lines out of all caches; 0 where that cannot be asked for */
+#ifdef __SSE2__
+    _Pragma("omp parallel for num_threads(threads) schedule(static)")
+    for (ptrdiff_t i = 0; i < n; i += 64) __builtin_ia32_clflush(a + i);
+    __builtin_ia32_mfence();
+    return 1;
+#else
+    return 0;
+#endif
 }
 #if defined __AVX512F__
 enum { WIDTH = 64 };
@@ -112,6 +122,30 @@ class Limits:
             settle()
             bests.append(min(burst(call, 1) for _ in range(REPEATS)))
         return min(bests)
+
+    def best_from_memory(self, arrays: list[Any], call: Callable[[], Any]) -> tuple[float, float] | None:
+        """Seconds of the best of so many reads and of the best of so many calls, in turn, each from memory alone: the
+        arrays' lines are flushed from all caches before. None where that cannot be done.
+        """
+        read = self.read(arrays)
+        if read is None or not self.flush(arrays):
+            return None
+        best = {read: float("inf"), call: float("inf")}
+        for _ in range(REPEATS):
+            for each in best:
+                self.flush(arrays)
+                settle()
+                best[each] = min(best[each], burst(each, 1))
+        return best[read], best[call]
+
+    def flush(self, arrays: list[Any]) -> bool:
+        """Write the arrays' lines back to memory and drop them from all caches; False where no instruction does so."""
+        if self.loaded is None:
+            return False
+        threads = ctypes.c_int(self.threads)
+        return all(
+            self.loaded.flush(ctypes.c_void_p(a.ctypes.data), ctypes.c_ssize_t(a.nbytes), threads) for a in arrays
+        )
 
     def ns_per_exp(self) -> float | None:
         """Of one thread, if an exp's arithmetic ran at the rate of independent multiply-adds; None without a compiler.

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .cells import FLOORS, GROUPS, NO_LOSS
+from .cells import FLOORS, GROUPS, NO_LOSS, Floor
 
 MODES = ("forward", "gradient")
 COLD = ("forward cold", "gradient cold")
@@ -84,6 +84,23 @@ def losses(cells: list[dict[str, Any]], peers: list[str]) -> list[dict[str, Any]
     return lost
 
 
+def _asked_and_measured(
+    floor: Floor, cell: dict[str, Any] | None, cells: list[dict[str, Any]]
+) -> tuple[str, float | None]:
+    """A floor in words and what was measured of it; cell: None where the floor is a group's."""
+    asked = f">= {floor.ratio:.3g}x {floor.peer}" if floor.ratio else ""
+    if cell is None:
+        return asked, geometric_means(cells, [floor.peer]).get(floor.cell, {}).get(floor.mode, {}).get(floor.peer)
+    mode = cell["modes"][floor.mode]
+    if floor.microseconds is not None:
+        return f"<= {floor.microseconds} us", mode["fastloss"]["us"]["median"]
+    if floor.share_of_read is None:
+        return asked, ratio(cell, floor.mode, floor.peer)
+    if "share_of_memory" in mode:
+        return f">= {floor.share_of_read:.0%} of C read, both from memory", mode["share_of_memory"]
+    return f">= {floor.share_of_read:.0%} of C read", mode.get("share_of_read")
+
+
 def floors(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each floor asks for, what was measured, and whether that is enough."""
     by_name = {cell["name"]: cell for cell in cells}
@@ -92,28 +109,14 @@ def floors(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         cell = by_name.get(floor.cell)
         if cell is None and floor.cell not in GROUPS:
             continue
-        if cell is None:
-            means = geometric_means(cells, [floor.peer])
-            measured: float | None = means.get(floor.cell, {}).get(floor.mode, {}).get(floor.peer)
-        elif floor.microseconds is not None:
-            measured = cell["modes"][floor.mode]["fastloss"]["us"]["median"]
-        elif floor.share_of_read is not None:
-            measured = cell["modes"][floor.mode].get("share_of_read")
-        else:
-            measured = ratio(cell, floor.mode, floor.peer)
+        asked, measured = _asked_and_measured(floor, cell, cells)
+        if measured is None:
+            continue
         if floor.microseconds is not None:
-            passed = measured is not None and measured <= floor.microseconds
-            asked = f"<= {floor.microseconds} us"
+            passed = measured <= floor.microseconds
         else:
-            least = floor.ratio or floor.share_of_read
-            passed = measured is not None and least is not None and measured >= least
-            asked = (
-                f">= {floor.share_of_read:.0%} of C read" if floor.share_of_read else f">= {least:.3g}x {floor.peer}"
-            )
-        if measured is not None:
-            found.append(
-                {"cell": floor.cell, "mode": floor.mode, "asked": asked, "measured": measured, "passed": passed}
-            )
+            passed = measured >= (floor.ratio or floor.share_of_read or 0)
+        found.append({"cell": floor.cell, "mode": floor.mode, "asked": asked, "measured": measured, "passed": passed})
     return found
 
 
@@ -199,16 +202,17 @@ def full_table(run: dict[str, Any]) -> str:
         is_ctc = group.startswith("ctc")
         per = "ns per (frame, state)" if is_ctc else "ns per element"
         limits = ["C read ns", "C read GB/s"] if is_ctc else []
-        head = ["forward", "us", per, "GB/s", *limits, *peers, "of C read"]
+        from_memory = any("share_of_memory" in c["modes"]["forward"] for c in cells)
+        head = ["forward", "us", per, "GB/s", *limits, *peers, "of C read", *["both from memory"] * from_memory]
         rows = []
         for c in cells:
-            share = c["modes"]["forward"].get("share_of_read")
+            shares = [c["modes"]["forward"].get(f"share_of_{what}") for what in ("read", "memory")[: 1 + from_memory]]
             us = _us(c, "forward")
             rows.append(
                 [c["name"], digits(us), digits(us * 1e3 / c["elements"]), digits(c["bytes"] / us / 1e3)]
                 + (_read_limits(c) if is_ctc else [])
                 + [_ratio_text(c, "forward", p, True) for p in peers]
-                + [f"{share:.0%}" if share else ""]
+                + [f"{share:.0%}" if share else "" for share in shares]
             )
         text += table(head, rows) + "\n"
         head = ["with gradient", "us", per, *(["GB/s", *limits] if is_ctc else []), *peers, "us into grad_out"]
@@ -291,9 +295,11 @@ Written by `{command}`; `fastloss bench` measures the same anywhere. The cells a
 their inputs drawn in `operands.py` beside it, what is called stands in `peers*.py`. *with gradient* allocates its
 gradients in every call, as the peers do; *into grad_out* writes into arrays that exist. *GB/s* counts the
 floating-point inputs once. *of C read* is the time of a C loop that only reads the same arrays, best of 20, over our
-best. Quartiles of the paired ratios stand in brackets. CTC reads few classes of log-probabilities, so that it may take
-less time than a read of all; *jax* is `optax.ctc_loss` there. *C read ns* and *C read GB/s* are that loop in the units
-of the columns before, the limit that memory sets; the *GB/s* of CTC with gradient count the input and the gradient.
+best; *both from memory* the same of large cells, in turn, each after all lines of the arrays were flushed from the
+caches, since some processors' caches hold them. Quartiles of the paired ratios stand in brackets. CTC reads few classes
+of log-probabilities, so that it may take less time than a read of all; *jax* is `optax.ctc_loss` there. *C read ns* and
+*C read GB/s* are that loop in the units of the columns before, the limit that memory sets; the *GB/s* of CTC with
+gradient count the input and the gradient.
 
 """
 
