@@ -7,9 +7,9 @@
 #include "parts.h"
 
 /* (log v + d^2 / v) / 2 with v = max(var, eps), plus log(2 pi) / 2 if full; p = {eps, full}. The terms may cancel to
- * any degree, so each is taken with what rounding took from it (`low`), and so is 1 - d^2 / v in the gradient of var,
- * unless d^2 / v is so large that it might overflow before the division by v. The clamp passes the gradient, as
- * torch's does. */
+ * any degree, so each is taken with what rounding took from it (`low`; their sum loses no more than half its own last
+ * place), and so is 1 - d^2 / v in the gradient of var, unless d^2 / v is so large that it might overflow before the
+ * division by v. The clamp passes the gradient, as torch's does. */
 FL_INLINE struct term op_gaussian_nll(const real *x, const real *p) {
     const real d = x[0] - x[1], v = r_max(p[0], x[2]), q = d / v;
     const real inverse = 1 / r_max(r_normal, v); /* finite, so that 0 errors stay 0 */

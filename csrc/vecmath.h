@@ -161,7 +161,7 @@ FL_INLINE struct exp_parts v_exp_parts(real x) {
 
 FL_INLINE real v_bounded(real x) { return r_min(v_parts_max, r_max(v_parts_min, x)); }
 
-/* The same to half an ulp, in a third of the operations fewer: r and what follows it are rounded. */
+/* The same in fewer operations: r and what follows it are rounded, so that mantissa + low is off by half an ulp. */
 FL_INLINE struct exp_parts v_exp_quick_parts(real x) {
     const struct exp_reduction e = v_exp_reduce(x, 2 * V_BIAS);
     const struct halves power = v_halves(e.bits);
@@ -297,8 +297,8 @@ FL_INLINE real r_log(real x) {
 }
 
 /* log(x) of a positive x as the result plus *low, good to some 2^-4 ulp: for sums that cancel. The first terms,
- * f - f^2/2 - n ln 2, are added with their rounding errors; what follows is a few per cent of them. *low is 0 or
- * meaningless where the result is not finite. */
+ * f - f^2/2 - n ln 2, are added with their rounding errors (n ln 2 is the larger one, or 0); what follows is a few per
+ * cent of them. *low is 0 or meaningless where the result is not finite. */
 FL_INLINE real r_log_parts(real x, real *low) {
     const real up = (real)((ureal)1 << V_MANTISSA_BITS);
     const real u = x < R_MIN ? x * up : x;

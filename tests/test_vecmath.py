@@ -22,6 +22,7 @@ FUNCTIONS = [
     "exp",
     "exp_down",
     "exp_parts",
+    "exp_quick_parts",
     "exp_raised",
     "expm1",
     "log",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* vecmath_check.c: measures r_exp, r_expm1, r_log, r_log1p, r_atan, r_exp_raised lowered, r_log1p_unit, r_inverse_unit or
- * exp of r_exp_parts of csrc/vecmath.h, or p_exp_down of csrc/packet.h, compiled per (ISA, real) as kernels are.
+ * exp of r_exp_parts or v_exp_quick_parts of csrc/vecmath.h, or p_exp_down of csrc/packet.h, compiled per (ISA, real) as kernels are.
  *
- *     vecmath_check atan|exp|exp_down|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]
+ *     vecmath_check atan|exp|exp_down|exp_parts|exp_quick_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]
  *
  * float32: every step-th of all 2^32 bit patterns (1 = all of them), against the double libm. float64: 2^32 / step
  * inputs, half of them random bit patterns, half from the ranges where the function is hard, against the long
@@ -51,6 +51,11 @@ static inline real r_exp_of_parts(real x) {
     const struct exp_parts e = r_exp_parts(x);
     return (e.mantissa + e.low) * e.half * e.rest;
 }
+/* The same of the quick parts, for x where the exponential is neither 0 nor infinite. */
+static inline real r_exp_of_quick_parts(real x) {
+    const struct exp_parts e = v_exp_quick_parts(r_min(v_exp_max, r_max(v_exp_min, x)));
+    return (e.mantissa + e.low) * e.half * e.rest;
+}
 /* Only of x <= 0 is it an exponential. */
 static inline real r_exp_of_raised(real x) {
     const real open = r_exp(x), lowered = r_exp_raised(x) * V_LOWER;
@@ -85,6 +90,7 @@ ARRAY_FUNCTION(atan)
 ARRAY_FUNCTION(exp)
 ARRAY_FUNCTION(exp_of_raised)
 ARRAY_FUNCTION(exp_of_parts)
+ARRAY_FUNCTION(exp_of_quick_parts)
 ARRAY_FUNCTION(expm1)
 ARRAY_FUNCTION(log)
 ARRAY_FUNCTION(log1p)
@@ -144,6 +150,8 @@ typedef struct {
 static const function functions[] = {
     FUNCTION(atan, 1.5, 1.5), FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, WIDE(exp), 0.8, 0.8, exp_specials,
     COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
+    {"exp_quick_parts", array_exp_of_quick_parts, WIDE(exp), 1.1, 1.1, exp_specials, COUNT(exp_specials), exp_ranges,
+    COUNT(exp_ranges)},
     {"exp_raised", array_exp_of_raised, WIDE(exp), 1.1, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     {"exp_down", array_exp_down, wide_exp_down, 1.0, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0),
@@ -258,6 +266,6 @@ int main(int argc, char **argv) {
     if ((argc == 2 || argc == 3) && *end == '\0' && step > 0)
         for (int i = 0; i < COUNT(functions); i++)
             if (strcmp(argv[1], functions[i].name) == 0) return check(&functions[i], step);
-    fprintf(stderr, "usage: vecmath_check atan|exp|exp_down|exp_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]\n");
+    fprintf(stderr, "usage: vecmath_check atan|exp|exp_down|exp_parts|exp_quick_parts|exp_raised|expm1|log|log1p|log1p_unit|inverse_unit [step]\n");
     return 2;
 }
