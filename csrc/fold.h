@@ -2,9 +2,9 @@
 /* fold.h: what one pass over the logits of a row leaves of it, for values without gradients (tokens.h) and for rows
  * that come in tiles (linear.h): the largest logit m, and sums over the classes of e = exp(x - m) and of e (m - x).
  *
- * Terms that are exactly 1, the maximum's own among them, are counted apart, so that what remains of the sum next to 1
- * keeps its digits however small it is:
- *   rest = sum of the e < 1, + number of the others - 1,  log of the sum of exponentials = m + log1p(rest) */
+ * Of each tile a term that is exactly 1, such as the maximum's own, is counted apart (of columns all such), so that what
+ * remains of the sum next to 1 keeps its digits however small it is:
+ *   rest = sum of the others, + number of those - 1,  log of the sum of exponentials = m + log1p(rest) */
 #ifndef FL_FOLD_H
 #define FL_FOLD_H
 
@@ -16,8 +16,8 @@ enum { TOKEN_CLASSES = 16 }; /* classes per tile of columns */
 /* One row's fold. */
 struct fold {
     real max;     /* in [-R_MAX, R_MAX]: NaN is passed over, an infinity shows in the sum */
-    double rest;  /* sum of the terms other than 1 */
-    double ones;  /* number of the terms that are 1 */
+    double rest;  /* sum of the terms that are not counted in ones */
+    double ones;  /* number of terms that are 1 */
     double moment;
 };
 
@@ -61,16 +61,6 @@ static void tile_exp_product(real *restrict e, real *restrict product, const rea
     }
 }
 
-/* Terms that are `unit`, which stands for 1, become 0 in e, and 1 in `one`, where all others become 0. */
-static void tile_take_ones(real *restrict e, real *restrict one, ptrdiff_t n, real unit) {
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        one[i] = e[i] == unit ? R(1.0) : R(0.0);
-        e[i] = e[i] == unit ? R(0.0) : e[i];
-    }
-}
-
 static struct fold empty_fold(void) { return (struct fold){.max = -R_MAX}; }
 
 /* A higher maximum: all terms shrink by the same factor. */
@@ -91,44 +81,34 @@ static void tile_exp_open(real *restrict e, const real *restrict x, ptrdiff_t n,
     for (ptrdiff_t i = 0; i < n; i++) e[i] = r_exp(x[i] - max);
 }
 
-/* The sum of exp(x - max); max is no less than any x. */
-static double exp_sum(const real *x, ptrdiff_t n, real max) {
+/* The sum of exp(x - max) without that of x[own], if own is not -1; max is no less than any x. */
+static double exp_sum(const real *x, ptrdiff_t n, real max, ptrdiff_t own) {
     double lane[FL_LANES] = {0};
     ireal sign[FL_LANES] = {0};
-    tile_exp_sum(lane, sign, x, n, max, -1);
+    tile_exp_sum(lane, sign, x, n, max, own);
     return fold_lanes(lane) * (double)V_LOWER;
 }
 
-/* Add x[n], whole lanes, to a fold; e and one are scratch, product too or NULL if the moment is not asked for. Returns
- * the largest of x. */
-static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real *one, real *product) {
+/* Add x[n], whole lanes, to a fold; e is scratch, product too or NULL if the moment is not asked for. Returns the largest
+ * of x. */
+static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real *product) {
     const real largest = tile_max(x, n), higher = r_min(largest, R_MAX);
-    real lower = 1; /* what the terms in e are multiplied by yet: subnormal ones would cost a hundred times as much */
     if (higher > f->max) raise_fold(f, higher);
-    const int has_one = r_exp(higher - f->max) == 1;
-    if (product) {
+    const ptrdiff_t found = r_exp(higher - f->max) == 1 ? find(x, n, higher) : n; /* nothing is above -inf, or +inf is */
+    const ptrdiff_t own = found < n ? found : -1; /* of a term that is 1: it is left out below */
+    if (product)
         tile_exp_product(e, product, x, n, f->max);
-        f->moment += tile_sum(product, n) * (double)V_LOWER;
-        lower = V_LOWER;
-    } else if (largest > f->max)
+    else if (largest > f->max)
         tile_exp_open(e, x, n, f->max);
-    else if (has_one) {
-        tile_exp_raised(e, x, n, f->max);
-        lower = V_LOWER;
-    } else {
-        f->rest += exp_sum(x, n, f->max);
+    else {
+        f->ones += own >= 0;
+        f->rest += exp_sum(x, n, f->max, own);
         return largest;
     }
-    double sum = tile_sum(e, n) * (double)lower;
-    if (has_one && sum < 2) {
-        tile_take_ones(e, one, n, 1 / lower);
-        f->ones += tile_sum(one, n);
-        sum = tile_sum(e, n) * (double)lower;
-    } else if (has_one) { /* beside as much else the 1 may simply be subtracted */
-        f->ones += 1;
-        sum -= 1;
-    }
-    f->rest += sum;
+    if (own >= 0) e[own] = 0;
+    f->ones += own >= 0;
+    f->rest += tile_sum(e, n) * (product ? (double)V_LOWER : 1.0);
+    if (product) f->moment += tile_sum(product, n) * (double)V_LOWER;
     return largest;
 }
 

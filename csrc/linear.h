@@ -8,7 +8,7 @@
 #include "fold.h"
 
 struct linear_scratch {
-    real e[FL_TILE], one[FL_TILE];
+    real e[FL_TILE];
 };
 _Static_assert(sizeof(struct linear_scratch) <= FL_SCRATCH_BYTES, "the scratch holds a piece of a row");
 
@@ -45,7 +45,7 @@ static void fold_linear_row(const fl_tile_job *job, ptrdiff_t r, struct linear_s
         const ptrdiff_t n = job->classes - c < FL_TILE ? job->classes - c : FL_TILE, lanes = whole_lanes(n);
         const ptrdiff_t target = job->label[r] - job->first - c;
         const real before = f.max, *x = piece_of_row(job, r, c, n);
-        fold_tile(&f, x, lanes, s->e, s->one, NULL);
+        fold_tile(&f, x, lanes, s->e, NULL);
         if (target >= 0 && target < n) job->target_logit[r] = (double)x[target];
         if (!job->dense) continue;
         const real *q = (const real *)job->dense + r * job->dense_stride + c;

@@ -42,6 +42,10 @@ FL_INLINE packet p_fma_to(packet x, packet most, packet a, packet b, packet c) {
     const __mmask16 counts = _mm512_cmp_ps_mask((__m512)x, (__m512)most, _CMP_NGT_UQ);
     return (packet)_mm512_maskz_fmadd_ps(counts, (__m512)a, (__m512)b, (__m512)c);
 }
+/* Bit k where a[k] == b[k]. */
+FL_INLINE unsigned p_equal_bits(packet a, packet b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
+}
 FL_INLINE void p_add(double *sum, packet x) {
     const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x));
     const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)x, 1));
@@ -58,6 +62,9 @@ FL_INLINE packet p_min(packet a, packet b) { return (packet)_mm256_min_ps((__m25
 FL_INLINE packet p_fma_to(packet x, packet most, packet a, packet b, packet c) {
     const __m256 counts = _mm256_cmp_ps((__m256)x, (__m256)most, _CMP_NGT_UQ);
     return (packet)_mm256_and_ps(counts, (__m256)p_fma(a, b, c));
+}
+FL_INLINE unsigned p_equal_bits(packet a, packet b) {
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_EQ_OQ));
 }
 FL_INLINE void p_add(double *sum, packet x) {
     const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
@@ -123,6 +130,26 @@ FL_INLINE void p_add_carrying(double *sum, double *carry, packet x) { add_carryi
 FL_INLINE packet p_exp_down(packet d) { return r_exp_raised(-d); }
 FL_INLINE packet p_exp_below(packet x, packet top) { return r_exp_raised(x - top); }
 #endif
+
+/* Index of the first of x[FL_GROUP] that equals one of `all`, or -1. */
+FL_INLINE int p_find(const real *x, packet all) {
+#ifdef P_TABLE
+    unsigned found = 0;
+    for (int l = 0; l < FL_GROUP; l += PACKET) found |= p_equal_bits(p_load(x + l), all);
+    for (int l = 0; found && l < FL_GROUP; l += PACKET) {
+        const unsigned equal = p_equal_bits(p_load(x + l), all);
+        if (equal) return l + __builtin_ctz(equal);
+    }
+#else
+    ireal lane[FL_LANES] = {0}, found = 0;
+    for (int i = 0; i < FL_GROUP; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) lane[l] |= -(ireal)(x[i + l] == all);
+    for (int l = 0; l < FL_LANES; l++) found |= lane[l];
+    for (int l = 0; found && l < FL_GROUP; l++)
+        if (x[l] == all) return l;
+#endif
+    return -1;
+}
 
 /* a where the mask is all ones, b where it is 0. */
 FL_INLINE packet p_where(ipacket mask, packet a, packet b) {

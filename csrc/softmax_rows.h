@@ -178,15 +178,14 @@ static void tile_less_mass(real *restrict g, const real *restrict e, const real 
     for (ptrdiff_t i = 0; i < n; i++) g[i] = r_fma(e[i] * V_LOWER, inverse, -(factor * q[i]));
 }
 
-/* Index of `value`, which stands in x[n]. */
+/* Index of the first of x[n] that is `value`, or n. */
 static ptrdiff_t find(const real *x, ptrdiff_t n, real value) {
     ptrdiff_t i = 0;
-    for (; i + FL_LANES < n; i += FL_LANES) {
-        int found = 0;
-        for (int l = 0; l < FL_LANES; l++) found |= x[i + l] == value;
-        if (found) break;
+    for (; i + FL_GROUP <= n; i += FL_GROUP) {
+        const int place = p_find(x + i, p_all(value));
+        if (place >= 0) return i + place;
     }
-    while (i < n - 1 && x[i] != value) i++;
+    while (i < n && x[i] != value) i++;
     return i;
 }
 

@@ -88,7 +88,7 @@ static void reduce_token_row(const fl_token_job *job, const fl_row_job *logits, 
         const ptrdiff_t n = logits->classes - c < FL_TILE ? logits->classes - c : FL_TILE;
         const real *x = load_row(logits, row + c * logits->class_stride, n, s->row);
         const ptrdiff_t target = s->state.label[r] - c;
-        const real largest = fold_tile(&f, x, whole_lanes(n), s->e, s->other_row, product);
+        const real largest = fold_tile(&f, x, whole_lanes(n), s->e, product);
         if (target >= 0 && target < n) s->state.target_logit[r] = x[target];
         if (job->kind == FL_TOPK) offer_tile(&best, x, c, n, largest);
     }

@@ -165,7 +165,6 @@ UNPACKED_ALLOWED = {
     "map_grad_ppo_clipped": "has no gradient: is map_value_ppo_clipped",
     "tile_max": "compares and selects",
     "tile_fill": "stores",
-    "tile_take_ones": "compares and selects",
     "finish_counted": "selects",
     "column_max": "compares and selects",
     "lanes_bounds": "compares and selects",
