@@ -9,8 +9,8 @@
 #include "stream.h"
 #include "tile.h"
 
-/* GCC makes jumps between the branches of nested conditions before it turns them into selections, which are more then: of
- * all the operations of these maps a twentieth. */
+/* GCC makes jumps between the branches of nested conditions before it turns them into selections, which are more then. What
+ * that costs: tools/instructions.py, with and without. */
 #ifndef __clang__
 #pragma GCC push_options
 #pragma GCC optimize("no-thread-jumps")
@@ -151,8 +151,8 @@ static int tile_leaves(const real *restrict x, real low, real high, ptrdiff_t n)
     return any != 0;
 }
 
-/* Whether an x[n], whole lanes, has its sign set or is, as an integer, below `least`; as integers, since a comparison of
- * reals costs twice as much. */
+/* Whether an x[n], whole lanes, has its sign set or is, as an integer, below `least`; as integers, since that leaves a sign,
+ * where a comparison of reals has to be made a number first. */
 static int signs_below(const real *restrict x, ireal least, ptrdiff_t n) {
     ireal any = 0;
     n &= -(ptrdiff_t)FL_LANES;
@@ -161,7 +161,7 @@ static int signs_below(const real *restrict x, ireal least, ptrdiff_t n) {
     return any < 0;
 }
 
-/* The same, or above `most`. */
+/* The same for a sign, or what is above `most`. */
 static int signs_above(const real *restrict x, ireal most, ptrdiff_t n) {
     ireal any = 0;
     n &= -(ptrdiff_t)FL_LANES;

@@ -94,8 +94,8 @@ static double exp_sum(const real *x, ptrdiff_t n, real max, ptrdiff_t own) {
 static real fold_tile(struct fold *f, const real *x, ptrdiff_t n, real *e, real *product) {
     const real largest = tile_max(x, n), higher = r_min(largest, R_MAX);
     if (higher > f->max) raise_fold(f, higher);
-    const ptrdiff_t found = r_exp(higher - f->max) == 1 ? find(x, n, higher) : n; /* nothing is above -inf, or +inf is */
-    const ptrdiff_t own = found < n ? found : -1; /* of a term that is 1: it is left out below */
+    /* Where a term that is 1 stands, which is left out below. Of +inf and of nothing above -inf no x is `higher`. */
+    const ptrdiff_t found = r_exp(higher - f->max) == 1 ? find(x, n, higher) : n, own = found < n ? found : -1;
     if (product)
         tile_exp_product(e, product, x, n, f->max);
     else if (largest > f->max)

@@ -272,6 +272,31 @@ def test_a_row_is_the_same_alone(rng):
         assert bits(alone) == bits(value[k]) and bits(alone_grads) == bits(tuple(g[k] for g in grads))
 
 
+@pytest.mark.parametrize("features", [5, 70, 128])
+@pytest.mark.parametrize("name", ["cosine_similarity", "pairwise_distance"])
+def test_rows_that_are_finished_together_are_the_same_alone(name, features, rng):
+    """Any number of them: several share a register, and the last ones fill none. Strided ones are finished singly."""
+    function = getattr(fl, name)
+    x, y = rng.normal(size=(2, 67, features)).astype(np.float32)
+    alone = [function(a, b) for a, b in zip(x, y, strict=True)]
+    for rows in (1, 2, 7, 8, 9, 17, 67):
+        assert bits(function(x[:rows], y[:rows])) == bits(np.array(alone[:rows]))
+    apart = np.repeat(x, 2, axis=1)[:, ::2]
+    assert bits(function(apart, y)) == bits(np.array(alone))
+
+
+@pytest.mark.parametrize("loss, bad", [(fl.cosine_embedding_loss, 0.0), (fl.contrastive_loss, 1.5)])
+def test_a_bad_target_is_named_wherever_it_stands(loss, bad):
+    x = np.ones((70, 4), np.float32)
+    for place in (0, 15, 16, 63, 64, 69):
+        target = np.ones(70, np.float32)
+        target[place] = target[-1] = bad  # the first one counts
+        with pytest.raises(ValueError, match=rf"target\[{place}\] = {bad}"):
+            loss(x, x, target)
+        mask = target != bad
+        assert loss(x, x, target, mask=mask) == loss(x[mask], x[mask], target[mask])
+
+
 # ---- kinks, zeros, extremes ------------------------------------------------------------------------------------------
 
 

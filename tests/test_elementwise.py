@@ -376,3 +376,33 @@ def test_weights_and_masks_that_share_memory_with_an_output_are_refused(general)
     mask = w.view(bool)[:40]
     with pytest.raises(ValueError, match="grad_out overlaps"):
         fl.mse_loss(x, y, mask=mask, grad_out=w, **options)
+
+
+DOMAINS = [  # loss, inside its domain of targets (NaN is, and makes its element NaN), outside
+    (fl.poisson_nll_loss, (0.0, -0.0, np.inf, np.nan, -np.nan), (-1.0, -1e-45, -np.inf), "is negative"),
+    (fl.gamma_nll_loss, (1e-45, 2.0, np.nan, -np.nan), (0.0, -0.0, -1e-45, -np.inf), "is not positive"),
+    (
+        fl.binary_cross_entropy,
+        (0.0, -0.0, 1.0, np.nan, -np.nan),
+        (-1e-45, np.nextafter(np.float32(1), 2), np.inf),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize("loss, inside, outside, words", DOMAINS, ids=lambda x: getattr(x, "__name__", ""))
+@pytest.mark.parametrize("place", [0, 37, 1029])
+def test_the_ends_of_domains(loss, inside, outside, words, place):
+    """Ends, signed zeros and NaN of either sign, in whole lanes and behind them; masked elements may be anything."""
+    x, mask = np.full(1030, 0.5, np.float32), np.ones(1030, bool)
+    mask[place] = False
+    for value in inside:
+        target = np.full(1030, 0.5, np.float32)
+        target[place] = value
+        assert np.isnan(loss(x, target, reduction="none")[place]) == np.isnan(value)
+    for value in outside:
+        target = np.full(1030, 0.5, np.float32)
+        target[place] = value
+        with pytest.raises(ValueError, match=rf"target\[{place}\] = .* {words or 'is outside'}"):
+            loss(x, target)
+        assert loss(x, target, mask=mask) == pytest.approx(loss(x[:9], np.full(9, 0.5, np.float32)), rel=1e-12)
