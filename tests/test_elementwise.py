@@ -384,7 +384,7 @@ DOMAINS = [  # loss, inside its domain of targets (NaN is, and makes its element
     (
         fl.binary_cross_entropy,
         (0.0, -0.0, 1.0, np.nan, -np.nan),
-        (-1e-45, np.nextafter(np.float32(1), 2), np.inf),
+        (-1e-45, np.nextafter(np.float32(1), np.float32(2)), np.inf),
         None,
     ),
 ]
