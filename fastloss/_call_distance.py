@@ -174,7 +174,7 @@ def general_vectors(
     if grads is not None:
         written = []
         for g, a in zip(grads, moved, strict=True):
-            view = np.moveaxis(g.reshape(g.shape if axis == -1 else (1,) * (a.ndim - g.ndim) + g.shape), axis, -1)
+            view = g if axis == -1 else np.moveaxis(g.reshape((1,) * (a.ndim - g.ndim) + g.shape), axis, -1)
             written.append(view if a.shape == shape else np.empty(shape, real))
     denominator = float(math.prod(positions))
     if mask_array is not None and reduction == "mean":

@@ -142,9 +142,11 @@ def vectors(loss, measure, tuple operands, tuple names, target, double margin, b
     """Contiguous vectors of one shape and dtype straight to C."""
     cdef int kind = reduction_code(reduction)
     if (kind != OTHER and axis == -1 and not keepdim and mask is None and grad_output is None and out is None
-            and grad_out is None and (return_grad is True or return_grad is False) and alike_vectors(operands)
-            and one_per_row(target, <cnp.ndarray>operands[0]) and native_backend()):
-        found = fast_vectors(loss, measure, operands, target, margin, swap, kind, return_grad)
+            and (return_grad is True or return_grad is False) and alike_vectors(operands)
+            and one_per_row(target, <cnp.ndarray>operands[0])
+            and one_for_each(grad_out, return_grad, operands, target)
+            and native_backend()):
+        found = fast_vectors(loss, measure, operands, target, margin, swap, kind, return_grad, grad_out)
         if found is not None:
             return found
     return _general_vectors(loss, measure, operands, names, target, margin, swap, axis, reduction, mask, return_grad,
@@ -169,13 +171,15 @@ cdef int set_measure(fl_distance_job *job, measure, int real_size) except -1:
     return 0
 
 
-cdef object fast_vectors(loss, measure, tuple operands, target, double margin, bint swap, int kind, bint return_grad):
+cdef object fast_vectors(loss, measure, tuple operands, target, double margin, bint swap, int kind, bint return_grad,
+                         grads):
     """None: a target is outside its domain; the general path says which."""
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(x))
     cdef fl_distance_job job
     cdef fl_fold fold
     cdef int k
+    cdef bint fresh = grads is None
     cdef object value = None
     memset(&job, 0, sizeof(fl_distance_job))
     job.want = FL_VALUE | (FL_GRAD if return_grad else 0)
@@ -194,15 +198,15 @@ cdef object fast_vectors(loss, measure, tuple operands, target, double margin, b
     if kind == NONE:
         value = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x) - 1, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
         job.value = cnp.PyArray_DATA(<cnp.ndarray>value)
-    grads = None
     if return_grad:
-        grads = (empty_like(x), empty_like(x)) if job.vectors == 2 else (empty_like(x), empty_like(x), empty_like(x))
+        if fresh:
+            grads = tuple([empty_like(x) for k in range(job.vectors)])
         for k in range(job.vectors):
             rows_of(&job.grad[k], <cnp.ndarray>grads[k], job.rows, job.features)
             job.grad_stride[k] = cnp.PyArray_ITEMSIZE(x)
     # From here on nothing is read from the arrays' shapes: another thread may change them.
     job.scale = 1.0 / <double>job.rows if kind == MEAN else 1.0
-    run_vector_job(table, &job, &fold, True)
+    run_vector_job(table, &job, &fold, fresh)
     if fold.total.bad >= 0:
         return None
     if kind == MEAN:

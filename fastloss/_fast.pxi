@@ -126,6 +126,16 @@ cdef inline bint gradients_apart(object given, tuple operands, object weight, ob
     return True
 
 
+cdef inline bint one_for_each(object grad_out, object return_grad, tuple operands, object target) noexcept:
+    """Whether these (None: fresh ones) are the gradients of all operands, an array or a tuple of them as there are one
+    or several, and such as the fast path may write."""
+    cdef Py_ssize_t n = len(operands)
+    if grad_out is None:
+        return True
+    return (return_grad is True and (n == 1 if type(grad_out) is not tuple else n > 1 and len(<tuple>grad_out) == n)
+            and gradients_apart(grad_out, operands, target, None))
+
+
 cdef inline object empty_like(cnp.ndarray x):
     return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
 

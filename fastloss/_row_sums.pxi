@@ -190,12 +190,13 @@ def row_sums(spec, tuple operands, tuple params, int outer, double parameter, bi
              return_grad, grad_output, out, grad_out):
     """A function of each row's sum: contiguous arrays of one shape straight to C."""
     cdef int kind = reduction_code(reduction)
-    if ((kind == MEAN or kind == SUM) and mask is None and out is None and grad_out is None
+    if ((kind == MEAN or kind == SUM) and mask is None and out is None
             and (grad_output is None or (type(grad_output) is float and return_grad is True))
             and (return_grad is False or return_grad is True) and is_plain(operands[0])
             and cnp.PyArray_NDIM(<cnp.ndarray>operands[0]) > 1
-            and (len(operands) == 1 or same_layout(operands[0], operands[1])) and native_backend()):
-        found = fast_row_sums(spec.index, operands, params, outer, parameter, whole_samples, kind, return_grad,
+            and (len(operands) == 1 or same_layout(operands[0], operands[1]))
+            and one_for_each(grad_out, return_grad, operands, None) and native_backend()):
+        found = fast_row_sums(spec.index, operands, params, outer, parameter, whole_samples, kind, return_grad, grad_out,
                               1.0 if grad_output is None else grad_output)
         if found is not None:
             return found
@@ -204,14 +205,14 @@ def row_sums(spec, tuple operands, tuple params, int outer, double parameter, bi
 
 
 cdef object fast_row_sums(int index, tuple operands, tuple params, int outer, double parameter, bint whole_samples,
-                          int kind, bint return_grad, double factor):
+                          int kind, bint return_grad, grad, double factor):
     """None: an operand leaves its domain; the general path says where."""
     cdef cnp.ndarray x = <cnp.ndarray>operands[0]
     cdef RowSums rows = RowSums.__new__(RowSums)
     cdef Py_ssize_t size = cnp.PyArray_SIZE(x), count
     cdef fl_fold fold
     cdef int k
-    cdef tuple grads = ()
+    cdef tuple grads = () if grad is None else grad if type(grad) is tuple else (grad,)
     count = cnp.PyArray_DIMS(x)[0] if whole_samples else size // cnp.PyArray_DIMS(x)[cnp.PyArray_NDIM(x) - 1]
     rows.prepare(index, cnp.PyArray_ITEMSIZE(x), params, size // count, count)
     rows.outer, rows.parameter = outer, parameter
@@ -219,7 +220,8 @@ cdef object fast_row_sums(int index, tuple operands, tuple params, int outer, do
     for k in range(len(operands)):
         direct(&rows.job.each.in_[k], <cnp.ndarray>operands[k])
         if return_grad:
-            grads += (empty_like(x),)
+            if grad is None:
+                grads += (empty_like(x),)
             rows.job.each.grad[k] = cnp.PyArray_DATA(<cnp.ndarray>grads[k])
     rows.run(&fold)
     if fold.total.bad >= 0:

@@ -213,6 +213,38 @@ def test_wrong_outputs(case, dtype, argument):
         assert argument in message, kind
 
 
+@each_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_are_written_into_arrays_of_their_own(case, dtype):
+    """The bits of fresh ones, on the plain path too; memory of an operand or of another gradient is refused."""
+    operands = case.operands((4, 3), dtype)
+    value, fresh = case.call(operands, return_grad=True)
+    several = isinstance(fresh, tuple)
+    given = tuple(np.full_like(g, 7) for g in (fresh if several else (fresh,)))
+    again, written = case.call(operands, return_grad=True, grad_out=given if several else given[0])
+    assert again == value or (np.isnan(again) and np.isnan(value))
+    for g, w, expected in zip(given, written if several else (written,), fresh if several else (fresh,), strict=True):
+        assert g is w and g.tobytes() == expected.tobytes()
+    takes = [operands[name] for name in case.predictions]
+    wrong = [(x, *given[1:]) for x in takes if x.shape == given[0].shape and x.dtype == given[0].dtype]
+    if several and given[0].shape == given[1].shape:
+        wrong.append((given[0], given[0], *given[2:]))
+    for outs in wrong:
+        message = refusal(
+            lambda outs=outs: case.call(operands, return_grad=True, grad_out=outs if several else outs[0]), ValueError
+        )
+        assert "overlaps" in message
+
+
+def test_a_target_that_shares_memory_with_a_gradient_is_refused(rng):
+    x, y = rng.normal(size=(2, 40, 5))
+    grads = (np.empty_like(x), np.empty_like(x))
+    target = grads[1].reshape(-1)[7:47]
+    target[:] = 1
+    with pytest.raises(ValueError, match=r"grad_out\[1\] overlaps"):
+        fl.cosine_embedding_loss(x, y, target, return_grad=True, grad_out=grads)
+
+
 def test_grad_out_of_two_predictions_is_a_pair():
     x = np.ones((4, 3))
     for wrong in (np.empty((4, 3)), (np.empty((4, 3)),), (np.empty((4, 3)),) * 3):
