@@ -61,7 +61,7 @@ class BuildNative(build_ext):
         have = [f"-DFL_HAVE_{isa.upper()}" for isa in isas]
 
         objects = [  # (source, name of its folder, flags); the slowest to compile first
-            ("csrc/kernels.c", f"{isa}_{real}", [*kernel_flags(isa, real, flags), *extra])
+            ("csrc/kernels.c", f"{isa}_{real}", [*kernel_flags(isa, real, flags, self.compiler.compiler_so), *extra])
             for isa, flags in reversed(isas.items())
             for real in (64, 32)
         ]

@@ -72,6 +72,11 @@ FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn o
     memcpy(lane, sum, sizeof sum);
 }
 
+#ifdef V_FUSED
+#define SUMMED_FUSED SUMMED
+#else /* r_less is longer, and GCC leaves such a loop scalar */
+#define SUMMED_FUSED MAPPED
+#endif
 #define MAPPED(name, operands, predictions)
 #define SUMMED(name, operands, predictions)                                                                           \
     static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
@@ -120,6 +125,7 @@ static const struct row rows[] = {
 
 #undef MAPPED
 #undef SUMMED
+#undef SUMMED_FUSED
 
 static const fl_loss_info elementwise_losses[] = {
 #define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},

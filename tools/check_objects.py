@@ -365,7 +365,7 @@ def compile_kernels(folder):
     commands = []
     for isa, flags in ISAS[family].items():
         for real in (64, 32):
-            options = [*kernel_flags(isa, real, flags), "-Werror", "-fno-inline", "-I", str(ROOT / "csrc")]
+            options = [*kernel_flags(isa, real, flags, compiler()), "-Werror", "-fno-inline", "-I", str(ROOT / "csrc")]
             target = Path(folder, f"{isa}_{real}.o")
             commands.append([*compiler(), *options, "-c", str(ROOT / "csrc" / "kernels.c"), "-o", str(target)])
     with ThreadPoolExecutor(2) as pool:
