@@ -16,8 +16,8 @@ COMMON = (
 ).split()
 # Both of these would have kernels call functions of libc; they call nothing but memcpy and the like.
 KERNEL = ["-U_FORTIFY_SOURCE", "-fno-stack-protector"]
-# Asked of compilers that know it, which is GCC alone: without it `rep stos` clears the 128 bytes of a kernel's lanes, and
-# starts slowly. `make bench-compare BASE=da0f62c` shows what that took from triplets.
+# Asked of compilers that know it, which is GCC alone: without it `rep stos` clears the 128 bytes of a kernel's lanes,
+# and starts slowly. `make bench-compare BASE=da0f62c` shows what that took from triplets.
 CLEARING = ["-mmemset-strategy=vector_loop:1024:noalign,libcall:-1:noalign"]
 # Macro of the processor that the compiler builds for -> flags of each ISA, the plainest first: files without kernels
 # are compiled for that one.
