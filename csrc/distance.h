@@ -130,10 +130,10 @@ FL_INLINE real add_square(real x, real y, real eps, real sum) {
  * are added as reals: at most five roundings meet a term, and those that overflow or vanish are found by their sum. In
  * parts of whole groups the bits are those of the whole. */
 FL_INLINE void add_squares(double *restrict lane, const real *x, const real *const *y, int count, ptrdiff_t n,
-                           real eps) {
+                           real eps, int far) {
     ptrdiff_t i = 0;
     for (; i + SQUARES_GROUP <= n; i += SQUARES_GROUP) {
-        for (int f = 0; f < SQUARES_GROUP; f += FL_LANES) {
+        for (int f = 0; far && f < SQUARES_GROUP; f += FL_LANES) {
             ask_ahead(x + i + f);
             for (int k = 0; k < count; k++) ask_ahead(y[k] + i + f);
         }
@@ -157,7 +157,7 @@ FL_INLINE void add_squares(double *restrict lane, const real *x, const real *con
 }
 
 static void tile_squares(double *restrict lane, const real *x, const real *y, ptrdiff_t n, real eps) {
-    add_squares(lane, x, &y, 1, n, eps);
+    add_squares(lane, x, &y, 1, n, eps, 1);
 }
 
 /* The same of differences times a power of two, in float64. */
@@ -322,10 +322,11 @@ FL_INLINE void add_product(struct products *sum, int l, wide a, wide b) {
 }
 
 /* Products of floats are exact in float64, so that vectors of nearly one direction keep their angle. */
-FL_INLINE void add_products(struct products *sum, const real *x, const real *y, ptrdiff_t n, double up_x, double up_y) {
+FL_INLINE void add_products(struct products *sum, const real *x, const real *y, ptrdiff_t n, double up_x, double up_y,
+                            int far) {
     struct products s = *sum;
     for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
-        ask_ahead(x + i), ask_ahead(y + i);
+        if (far) ask_ahead(x + i), ask_ahead(y + i);
         for (int l = 0; l < WIDES; l++)
             add_product(&s, l, w_load(x + i + l * WIDE) * up_x, w_load(y + i + l * WIDE) * up_y);
     }
@@ -333,12 +334,12 @@ FL_INLINE void add_products(struct products *sum, const real *x, const real *y, 
 }
 
 static void tile_products(struct products *sum, const real *restrict x, const real *restrict y, ptrdiff_t n) {
-    add_products(sum, x, y, n, 1, 1);
+    add_products(sum, x, y, n, 1, 1, 1);
 }
 
 static void tile_scaled_products(struct products *sum, const real *restrict x, const real *restrict y, ptrdiff_t n,
                                  double up_x, double up_y) {
-    add_products(sum, x, y, n, up_x, up_y);
+    add_products(sum, x, y, n, up_x, up_y, 1);
 }
 
 /* Largest magnitude of one vector. */

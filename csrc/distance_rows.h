@@ -55,7 +55,7 @@ FL_INLINE void squares_of_rows(const fl_distance_job *job, struct distance_scrat
     for (ptrdiff_t r = 0; r < n; r++) {
         double lane[FL_LANES] = {0};
         const real *x = features_of(s, p->x, r), *y = features_of(s, p->y, r);
-        add_squares(lane, x, &y, 1, whole_features(job), (real)job->eps);
+        add_squares(lane, x, &y, 1, whole_features(job), (real)job->eps, 1);
         if (rest) add_rest_squares(lane, x + whole_features(job), y + whole_features(job), s->left, (real)job->eps);
         p->value[r] = fold_lanes(lane);
     }
@@ -69,11 +69,12 @@ static void rows_squares(const fl_distance_job *job, struct distance_scratch *s,
 }
 
 /* The same of anchor and positive, and of anchor and negative, in one pass. */
-FL_INLINE void two_squares_of_rows(const fl_distance_job *job, struct distance_scratch *s, ptrdiff_t n, int rest) {
+FL_INLINE void two_squares_of_rows(const fl_distance_job *job, struct distance_scratch *s, ptrdiff_t n, int rest,
+                                   int far) {
     for (ptrdiff_t r = 0; r < n; r++) {
         double lane[2 * FL_LANES] = {0};
         const real *others[2] = {features_of(s, 1, r), features_of(s, 2, r)};
-        add_squares(lane, features_of(s, 0, r), others, 2, whole_features(job), (real)job->eps);
+        add_squares(lane, features_of(s, 0, r), others, 2, whole_features(job), (real)job->eps, far);
         for (int k = 0; rest && k < 2; k++)
             add_rest_squares(lane + k * FL_LANES, features_of(s, 0, r) + whole_features(job),
                              others[k] + whole_features(job), s->left, (real)job->eps);
@@ -84,9 +85,11 @@ FL_INLINE void two_squares_of_rows(const fl_distance_job *job, struct distance_s
 
 static void rows_two_squares(const fl_distance_job *job, struct distance_scratch *s, ptrdiff_t n) {
     if (s->left)
-        two_squares_of_rows(job, s, n, 1);
+        two_squares_of_rows(job, s, n, 1, 1);
+    else if (job->far)
+        two_squares_of_rows(job, s, n, 0, 1);
     else
-        two_squares_of_rows(job, s, n, 0);
+        two_squares_of_rows(job, s, n, 0, 0);
 }
 
 /* How many of n sums have lost nothing to underflow or overflow; padded to whole lanes. */
@@ -130,17 +133,18 @@ FL_INLINE ptrdiff_t row_of(ptrdiff_t first, int k, ptrdiff_t n) { return first +
 
 /* The three sums stand where the norms will. */
 FL_INLINE void products_of_rows(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n,
-                                int rest) {
+                                int rest, int far) {
     for (ptrdiff_t first = 0; first < n; first += WIDE) {
         wide xy[WIDE], xx[WIDE], yy[WIDE];
         for (int k = 0; k < WIDE; k++) {
             const ptrdiff_t r = row_of(first, k, n);
             struct products sum = {{{0}}, {{0}}, {{0}}};
-            add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), whole_features(job), 1, 1);
+            add_products(&sum, features_of(s, p->x, r), features_of(s, p->y, r), whole_features(job), 1, 1,
+                         far);
             if (rest) {
                 load_rest(job, s, p->x, r);
                 load_rest(job, s, p->y, r);
-                add_products(&sum, s->rest[p->x], s->rest[p->y], FL_LANES, 1, 1);
+                add_products(&sum, s->rest[p->x], s->rest[p->y], FL_LANES, 1, 1, 0);
             }
             xy[k] = w_fold((const double *)sum.xy);
             xx[k] = w_fold((const double *)sum.xx);
@@ -154,9 +158,11 @@ FL_INLINE void products_of_rows(const fl_distance_job *job, struct distance_scra
 
 static void rows_products(const fl_distance_job *job, struct distance_scratch *s, struct pair *p, ptrdiff_t n) {
     if (s->left)
-        products_of_rows(job, s, p, n, 1);
+        products_of_rows(job, s, p, n, 1, 1);
+    else if (job->far)
+        products_of_rows(job, s, p, n, 0, 1);
     else
-        products_of_rows(job, s, p, n, 0);
+        products_of_rows(job, s, p, n, 0, 0);
 }
 
 static void rows_turned(struct pair *restrict p, ptrdiff_t n, double eps, double added, int distance) {

@@ -190,6 +190,7 @@ typedef struct {
     void *value;        /* `rows` reals, or NULL */
     fl_operand grad[3]; /* laid out like the vectors, or absent */
     ptrdiff_t grad_stride[3];
+    int far;    /* vectors come from beyond the caches, so that they are asked for ahead of their use */
     int stream; /* gradients pass the caches by: they would not stay there */
 } fl_distance_job;
 

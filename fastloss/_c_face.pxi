@@ -171,6 +171,7 @@ cdef extern from "fastloss.h" nogil:
         void *value
         fl_operand *grad
         Py_ssize_t *grad_stride
+        int far
         int stream
     ctypedef struct fl_mining_job:
         Py_ssize_t rows

@@ -147,6 +147,8 @@ def share(x: Any, name: str) -> float:
 
 
 def boolean(x: Any, name: str) -> bool:
+    if x is True or x is False:  # the common case, without the cost of the others
+        return x
     if not isinstance(x, (bool, np.bool_)):
         raise TypeError(f"{name} must be a bool, got {type(x).__name__}")
     return bool(x)

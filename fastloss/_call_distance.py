@@ -64,11 +64,12 @@ class Measure(NamedTuple):
         return Measure(metric, p, eps)
 
 
-USUAL = Measure("minkowski", 2.0, 1e-6)
+USUAL_P, USUAL_EPS = 2.0, 1e-6
+USUAL = Measure("minkowski", USUAL_P, USUAL_EPS)
 
 
 def norm_of(p: Any, eps: Any) -> Measure:
-    if type(p) is float and type(eps) is float and (p, eps) == (USUAL.p, USUAL.eps):
+    if type(p) is float and type(eps) is float and p == USUAL_P and eps == USUAL_EPS:
         return USUAL  # the common case, without the cost of the others
     power, small = real_number(p, "p"), real_number(eps, "eps")
     if not power > 0:
@@ -92,6 +93,8 @@ def finite(x: Any, name: str) -> float:
 
 
 def positive(x: Any, name: str) -> float:
+    if type(x) is float and 0.0 < x < math.inf:  # the common case, without the cost of the others
+        return x
     number = real_number(x, name)
     if not 0 < number < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {x!r}")

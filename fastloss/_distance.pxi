@@ -12,6 +12,7 @@ cdef int run_vector_job(const fl_kernels *table, fl_distance_job *job, fl_fold *
     """fresh: gradients are arrays of ours."""
     cdef Py_ssize_t block = table.distance_block(job)
     cdef double bytes = <double>job.rows * job.features * table.real_size
+    job.far = job.vectors * bytes > fl_kept_bytes(1)
     job.stream = job.want & FL_GRAD and outgrows_caches(2 * job.vectors * bytes, bytes, fresh)
     run(table.distance, job, blocks(job.rows, block), block * max(job.features, 1) * job.vectors, fold, NULL, table)
     return 0

@@ -120,7 +120,8 @@ def describe() -> tuple[int, str]:
 
 def thread_limit() -> int:
     """Return how many threads the running call may use; asked by the native path for large calls only."""
-    return min(describe()[0], 1024)  # parallel.c starts no more, and C holds no larger int
+    threads, _ = describe()
+    return threads if threads < 1024 else 1024  # parallel.c starts no more, and C holds no larger int
 
 
 def get_num_threads() -> int:
