@@ -137,7 +137,7 @@ def test_one_sum_whatever_the_layout_of_blocks(case):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("offset", [0, 1, 5])
-@pytest.mark.parametrize("name", ["l1", "huber", "margin_ranking"])
+@pytest.mark.parametrize("name", ["l1", "huber", "smape", "margin_ranking"])
 def test_gradients_beyond_the_caches(name, offset, dtype):
     """Gradients that are stored past the caches are those of calls so small that they are not, wherever they start."""
     size, piece, guard = 3 * 2**20 + 77, 2**15, 1234.0
@@ -160,7 +160,9 @@ def test_gradients_beyond_the_caches(name, offset, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("features", [100, 128, 2500])
-@pytest.mark.parametrize("loss", [fl.triplet_margin_loss, fl.pairwise_distance], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "loss", [fl.triplet_margin_loss, fl.pairwise_distance, fl.cosine_similarity], ids=lambda f: f.__name__
+)
 def test_gradients_of_vectors_beyond_the_caches(loss, features, dtype):
     """The same of gradients of vectors: whole rows, and parts of long ones, share lines of the cache."""
     rows, piece, guard = 9 * 2**20 // features // (np.dtype(dtype).itemsize // 4), 50, 1234.0
