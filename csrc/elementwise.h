@@ -1,141 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* elementwise.h: the one driver of all elementwise losses. Per row of elementwise.def it stamps three maps (value; with
- * gradients; with Hessian) and two sums (without and with gradients); a block is walked in tiles: load, map, multiply by
- * weights, mask, sum; or, where nobody asks for the values, load and sum. */
+/* elementwise.h: the one driver of all elementwise losses. A block is walked in tiles: load, map, multiply by weights,
+ * mask, sum; or, where nobody asks for the values, load and sum. */
 #ifndef FL_ELEMENTWISE_H
 #define FL_ELEMENTWISE_H
 
-#include "elementwise_ops.h"
+#include "elementwise_maps.h"
 #include "stream.h"
 #include "tile.h"
-
-/* GCC makes jumps between the branches of nested conditions before it turns them into selections, which are more then. What
- * that costs: tools/instructions.py, with and without. */
-#ifndef __clang__
-#pragma GCC push_options
-#pragma GCC optimize("no-thread-jumps")
-#endif
-
-/* One tile of a map: n reals per array, whole lanes, nothing overlaps. */
-struct map {
-    const real *in[FL_MAX_OPERANDS];
-    real *value, *grad[FL_MAX_PREDICTIONS], *hess;
-    real param[FL_MAX_PARAMS], scale;
-};
-
-typedef struct term (*op_fn)(const real *x, const real *p);
-
-FL_INLINE struct term term_at(const struct map *m, ptrdiff_t i, op_fn op, int n_in, const real *p) {
-    const real x[FL_MAX_OPERANDS] = {m->in[0][i], n_in > 1 ? m->in[1][i] : 0, n_in > 2 ? m->in[2][i] : 0,
-                                     n_in > 3 ? m->in[3][i] : 0};
-    return op(x, p);
-}
-
-_Static_assert(FL_MAX_PREDICTIONS == 4, "map_lanes names each gradient");
-
-FL_INLINE void map_lanes(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want) {
-    const struct map local = *m; /* so that no store can change it */
-    real *restrict value = m->value, *restrict hess = m->hess;
-    real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
-    real *restrict grad2 = m->grad[2], *restrict grad3 = m->grad[3];
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const struct term t = term_at(&local, i, op, n_in, local.param);
-        value[i] = t.value;
-        if ((want & FL_GRAD) && n_grad > 0) grad0[i] = t.grad[0] * local.scale;
-        if ((want & FL_GRAD) && n_grad > 1) grad1[i] = t.grad[1] * local.scale;
-        if ((want & FL_GRAD) && n_grad > 2) grad2[i] = t.grad[2] * local.scale;
-        if ((want & FL_GRAD) && n_grad > 3) grad3[i] = t.grad[3] * local.scale;
-        if (want & FL_HESS) hess[i] = t.hess * local.scale;
-    }
-}
-
-/* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
- * into this loop: GCC keeps the sums in registers only as long as every store there is a plain one and none is behind a
- * condition; in memory each step waits for the one before (on Zen 5 twice as long). */
-FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
-    const struct map local = *m;
-    real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
-    double sum[FL_LANES];
-    memcpy(sum, lane, sizeof sum);
-    for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
-        for (int k = 0; k < n_in; k++) ask_ahead(local.in[k] + i);
-        FL_ONE_STEP
-        for (int l = 0; l < FL_LANES; l++) {
-            const struct term t = term_at(&local, i + l, op, n_in, local.param);
-            sum[l] += (double)t.value;
-            if (n_grad > 0) grad0[i + l] = t.grad[0] * local.scale;
-            if (n_grad > 1) grad1[i + l] = t.grad[1] * local.scale;
-        }
-    }
-    memcpy(lane, sum, sizeof sum);
-}
-
-/* Where it was measured to be faster, on a Zen 3: AVX2. Not measured with AVX-512; and the baseline's r_less is longer, so
- * that GCC leaves such a loop scalar. */
-#if defined(V_FUSED) && !defined(__AVX512F__)
-#define SUMMED_AVX2 SUMMED
-#else
-#define SUMMED_AVX2 MAPPED
-#endif
-#define MAPPED(name, operands, predictions)
-#define SUMMED(name, operands, predictions)                                                                           \
-    static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
-        sum_lanes(m, n, lane, op_##name, operands, 0);                                                               \
-    }                                                                                                                 \
-    static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
-        sum_lanes(m, n, lane, op_##name, operands, predictions);                                                     \
-    }
-#define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3)                                              \
-    summed(name, operands, predictions)                                                                               \
-    static void map_value_##name(const struct map *m, ptrdiff_t n) {                                                  \
-        map_lanes(m, n, op_##name, operands, predictions, FL_VALUE);                                                  \
-    }                                                                                                                 \
-    static void map_grad_##name(const struct map *m, ptrdiff_t n) {                                                   \
-        map_lanes(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD);                                        \
-    }                                                                                                                 \
-    static void map_hess_##name(const struct map *m, ptrdiff_t n) {                                                   \
-        map_lanes(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD | FL_HESS);                              \
-    }
-#include "elementwise.def"
-#undef ROW
-#undef MAPPED
-#undef SUMMED
-
-#ifndef __clang__
-#pragma GCC pop_options
-#endif
-
-/* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
-enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
-
-struct row {
-    void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
-    void (*sum[2])(const struct map *, ptrdiff_t n, double *lane); /* value, with gradients; or NULL */
-    enum domain domain[FL_MAX_OPERANDS];
-};
-
-#define MAPPED(name) {NULL, NULL}
-#define SUMMED(name) {sum_value_##name, sum_grad_##name}
-static const struct row rows[] = {
-#define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3)                                              \
-    {{map_value_##name, map_grad_##name, map_hess_##name}, summed(name), {d0, d1, d2, d3}},
-#include "elementwise.def"
-#undef ROW
-};
-
-#undef MAPPED
-#undef SUMMED
-#undef SUMMED_AVX2
-
-static const fl_loss_info elementwise_losses[] = {
-#define ROW(name, summed, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},
-#include "elementwise.def"
-#undef ROW
-};
-
-enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
 
 static enum domain domain_of(const struct row *row, int operand, double power) {
     if (row->domain[operand] != OF_POWER) return row->domain[operand];
@@ -197,6 +68,7 @@ static ptrdiff_t first_outside(const real *x, const real *mask, ptrdiff_t n, enu
 struct tiles {
     real in[FL_MAX_OPERANDS][FL_TILE], weight[FL_TILE], mask[FL_TILE], grad_output[FL_TILE], value[FL_TILE];
     real grad[FL_MAX_PREDICTIONS][FL_TILE], hess[FL_TILE];
+    real step[FL_MAX_OPERANDS + FL_MAX_PREDICTIONS + 2][FL_STEP];
 };
 _Static_assert(sizeof(struct tiles) <= FL_SCRATCH_BYTES, "the scratch holds every tile");
 
@@ -235,6 +107,29 @@ static void split_scale(double scale, real *first, real *last) {
     if (size < 1) power *= 2; /* the first factor below 1: what is large does not overflow on the way */
     *last = (real)(power < 0x1p-149 ? 0x1p-149 : power > 0x1p127 ? 0x1p127 : power);
     *first = (real)(scale / (double)*last);
+}
+
+/* A map of n elements, whole lanes: FL_LANES that are left over by whole steps once more as a step, on copies. */
+static void walk_map(int loss, int want, const struct map *m, ptrdiff_t n, real (*step)[FL_STEP]) {
+    const fl_loss_info *info = &elementwise_losses[loss];
+    const size_t bytes = FL_LANES * sizeof(real);
+    const ptrdiff_t done = n & -(ptrdiff_t)FL_STEP;
+    struct map last = *m;
+    real *const value = *step++, *const hess = *step++;
+    void (*const map)(const struct map *, ptrdiff_t) = rows[loss].map[want & FL_HESS ? 2 : want & FL_GRAD ? 1 : 0];
+    map(m, done);
+    if (done == n) return;
+    last.value = value, last.hess = hess;
+    for (int k = 0; k < info->n_operands; k++) {
+        memcpy(*step, m->in[k] + done, bytes);
+        memcpy(*step + FL_LANES, *step, bytes);
+        last.in[k] = *step++;
+    }
+    for (int k = 0; k < info->n_predictions; k++) last.grad[k] = *step++;
+    map(&last, FL_STEP);
+    memcpy(m->value + done, value, bytes);
+    if (want & FL_HESS) memcpy(m->hess + done, hess, bytes);
+    for (int k = 0; want & FL_GRAD && k < info->n_predictions; k++) memcpy(m->grad[k] + done, last.grad[k], bytes);
 }
 
 static void finish_gradient(real *g, ptrdiff_t n, const real *weight, const real *mask, const real *grad_output,
@@ -317,7 +212,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     } else if (summed) {
         row->sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
     } else {
-        row->map[job->want & FL_HESS ? 2 : job->want & FL_GRAD ? 1 : 0](&m, lanes);
+        walk_map(job->loss, job->want, &m, lanes, t->step);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
         deliver(value, n, m.value);
@@ -330,11 +225,10 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     check_domains(job, m.in, mask, start, n, out);
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
-    if (job->want & FL_GRAD && !stream)
-        for (int k = 0; k < info->n_predictions; k++) {
-            finish_gradient(m.grad[k], lanes, weight, mask, grad_output, last_scale);
-            deliver(gradient_at(job, k, start), n, m.grad[k]);
-        }
+    for (int k = 0; job->want & FL_GRAD && !stream && k < info->n_predictions; k++) {
+        finish_gradient(m.grad[k], lanes, weight, mask, grad_output, last_scale);
+        deliver(beyond[k], n, m.grad[k]);
+    }
     if (job->want & FL_HESS) {
         finish_gradient(m.hess, lanes, weight, mask, grad_output, last_scale);
         deliver(hess, n, m.hess);

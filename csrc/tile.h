@@ -4,14 +4,16 @@
 #ifndef FL_TILE_H
 #define FL_TILE_H
 
-#include "real.h"
+#include "wide.h"
 
 /* Iterations are independent: kernels read and write through pointers that never overlap. Clang would interleave several
  * vectors and leave whole lanes over for a scalar loop. */
 #if defined(__clang__)
 #define FL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety) interleave_count(1)")
+#define FL_SIDE_BY_SIDE _Pragma("clang loop vectorize(assume_safety) interleave_count(2)")
 #else
 #define FL_INDEPENDENT _Pragma("GCC ivdep")
+#define FL_SIDE_BY_SIDE FL_INDEPENDENT
 #endif
 
 /* The same of a loop over FL_LANES within a loop, which both would unroll before it could be vectorised. GCC leaves it
@@ -60,8 +62,11 @@ FL_INLINE real fold_max(real *lane) {
 /* v[n] onto the float64 lanes. Nothing is added in float32: so are the values of samples summed, that no split of the
  * data changes their sum by more than float64 rounds. */
 static void add_to_lanes(double *restrict lane, const real *restrict v, ptrdiff_t n) {
+    wide sum[WIDES];
+    memcpy(sum, lane, sizeof sum);
     for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-        for (int l = 0; l < FL_LANES; l++) lane[l] += (double)v[i + l];
+        for (int w = 0; w < WIDES; w++) sum[w] += w_load(v + i + w * WIDE);
+    memcpy(lane, sum, sizeof sum);
 }
 
 enum { FL_GROUP = 4 * FL_LANES };

@@ -4,7 +4,7 @@
 #ifndef FL_WIDE_H
 #define FL_WIDE_H
 
-#include "tile.h"
+#include "real.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>

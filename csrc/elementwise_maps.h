@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* elementwise_maps.h: the loops of the elementwise losses. Per row of elementwise.def three maps (value; with gradients;
+ * with Hessian) and, for losses of few operations, two sums (without and with gradients). */
+#ifndef FL_ELEMENTWISE_MAPS_H
+#define FL_ELEMENTWISE_MAPS_H
+
+#include "elementwise_ops.h"
+#include "tile.h"
+
+/* GCC makes jumps between the branches of nested conditions before it turns them into selections, which are more then. What
+ * that costs: tools/instructions.py, with and without. */
+#ifndef __clang__
+#pragma GCC push_options
+#pragma GCC optimize("no-thread-jumps", "no-tree-loop-distribute-patterns") /* nor is a memset made of beat[] below */
+#endif
+
+/* One tile of a map: n reals per array, whole steps (in sums whole lanes), nothing overlaps. */
+struct map {
+    const real *in[FL_MAX_OPERANDS];
+    real *value, *grad[FL_MAX_PREDICTIONS], *hess;
+    real param[FL_MAX_PARAMS], scale;
+};
+
+typedef struct term (*op_fn)(const real *x, const real *p);
+
+FL_INLINE struct term term_at(const struct map *m, ptrdiff_t i, op_fn op, int n_in, const real *p) {
+    const real x[FL_MAX_OPERANDS] = {m->in[0][i], n_in > 1 ? m->in[1][i] : 0, n_in > 2 ? m->in[2][i] : 0,
+                                     n_in > 3 ? m->in[3][i] : 0};
+    return op(x, p);
+}
+
+/* GCC takes as many elements at once as a register holds of the narrowest numbers in a loop, and repeats each statement for
+ * all of them before it goes on to the next. A narrow number that is stored besides, and that nobody reads, thus makes it
+ * walk several registers of reals abreast: their chains of operations overlap, which a processor cannot do by itself where
+ * one chain fills its queues. It takes a tenth to a third off (`make bench-compare BASE=2750f62`). Two registers with the
+ * floats of AVX-512 and on the baseline, else four. Hessians, which few ask for, are not worth the code. */
+#if FL_REAL == 32 && defined(__AVX2__) && !defined(__AVX512F__)
+typedef int8_t narrow;
+#elif FL_REAL == 64 && !defined(__AVX2__)
+typedef int32_t narrow;
+#else
+typedef int16_t narrow;
+#endif
+enum { FL_STEP = 2 * FL_LANES }; /* as many as that is at most */
+
+_Static_assert(FL_MAX_PREDICTIONS == 4, "map_steps names each gradient");
+
+FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want, int abreast) {
+    const struct map local = *m; /* so that no store can change it */
+    real *restrict value = m->value, *restrict hess = m->hess;
+    real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
+    real *restrict grad2 = m->grad[2], *restrict grad3 = m->grad[3];
+    narrow beat[FL_TILE];
+    n &= -(ptrdiff_t)FL_STEP;
+    FL_SIDE_BY_SIDE
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const struct term t = term_at(&local, i, op, n_in, local.param);
+        if (abreast) beat[i] = 0;
+        value[i] = t.value;
+        if ((want & FL_GRAD) && n_grad > 0) grad0[i] = t.grad[0] * local.scale;
+        if ((want & FL_GRAD) && n_grad > 1) grad1[i] = t.grad[1] * local.scale;
+        if ((want & FL_GRAD) && n_grad > 2) grad2[i] = t.grad[2] * local.scale;
+        if ((want & FL_GRAD) && n_grad > 3) grad3[i] = t.grad[3] * local.scale;
+        if (want & FL_HESS) hess[i] = t.hess * local.scale;
+    }
+    __asm__ volatile("" : : "r"(beat) : "memory"); /* as if they were read */
+}
+
+/* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
+ * into this loop: GCC keeps the sums in registers only as long as every store there is a plain one and none is behind a
+ * condition; in memory each step waits for the one before (on Zen 5 twice as long). */
+FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
+    const struct map local = *m;
+    real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
+    double sum[FL_LANES];
+    memcpy(sum, lane, sizeof sum);
+    for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
+        for (int k = 0; k < n_in; k++) ask_ahead(local.in[k] + i);
+        FL_ONE_STEP
+        for (int l = 0; l < FL_LANES; l++) {
+            const struct term t = term_at(&local, i + l, op, n_in, local.param);
+            sum[l] += (double)t.value;
+            if (n_grad > 0) grad0[i + l] = t.grad[0] * local.scale;
+            if (n_grad > 1) grad1[i + l] = t.grad[1] * local.scale;
+        }
+    }
+    memcpy(lane, sum, sizeof sum);
+}
+
+enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, CHAINED_ABREAST = 1 };
+#define MAPPED(name, operands, predictions)
+#define CHAINED(name, operands, predictions)
+#define SUMMED(name, operands, predictions)                                                                           \
+    static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
+        sum_lanes(m, n, lane, op_##name, operands, 0);                                                                \
+    }                                                                                                                 \
+    static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
+        sum_lanes(m, n, lane, op_##name, operands, predictions);                                                      \
+    }
+#define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
+    how(name, operands, predictions)                                                                                  \
+    static void map_value_##name(const struct map *m, ptrdiff_t n) {                                                  \
+        map_steps(m, n, op_##name, operands, predictions, FL_VALUE, how##_ABREAST);                                   \
+    }                                                                                                                 \
+    static void map_grad_##name(const struct map *m, ptrdiff_t n) {                                                   \
+        map_steps(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD, how##_ABREAST);                         \
+    }                                                                                                                 \
+    static void map_hess_##name(const struct map *m, ptrdiff_t n) {                                                   \
+        map_steps(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD | FL_HESS, 0);                           \
+    }
+#include "elementwise.def"
+#undef ROW
+#undef MAPPED
+#undef CHAINED
+#undef SUMMED
+
+#ifndef __clang__
+#pragma GCC pop_options
+#endif
+
+/* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
+enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
+
+struct row {
+    void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
+    void (*sum[2])(const struct map *, ptrdiff_t n, double *lane); /* value, with gradients; or NULL */
+    enum domain domain[FL_MAX_OPERANDS];
+};
+
+#define MAPPED(name) {NULL, NULL}
+#define CHAINED(name) {NULL, NULL}
+#define SUMMED(name) {sum_value_##name, sum_grad_##name}
+static const struct row rows[] = {
+#define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
+    {{map_value_##name, map_grad_##name, map_hess_##name}, how(name), {d0, d1, d2, d3}},
+#include "elementwise.def"
+#undef ROW
+};
+
+#undef MAPPED
+#undef CHAINED
+#undef SUMMED
+
+static const fl_loss_info elementwise_losses[] = {
+#define ROW(name, how, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},
+#include "elementwise.def"
+#undef ROW
+};
+
+enum { N_LOSSES = sizeof elementwise_losses / sizeof *elementwise_losses };
+
+#endif
