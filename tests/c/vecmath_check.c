@@ -25,16 +25,16 @@
 enum { CHUNK = 4096 };
 
 #if FL_REAL == 32
-typedef double wide;
+typedef double exact_real;
 #define REAL_NAME "float32"
-#define WIDE(f) f
+#define EXACT(f) f
 #define FRACTION_BITS 23
 #define MIN_EXPONENT (-126)
 #define MAX_EXPONENT 127
 #else
-typedef long double wide;
+typedef long double exact_real;
 #define REAL_NAME "float64"
-#define WIDE(f) f##l
+#define EXACT(f) f##l
 #define FRACTION_BITS 52
 #define MIN_EXPONENT (-1022)
 #define MAX_EXPONENT 1023
@@ -67,11 +67,11 @@ static __attribute__((noinline)) void array_exp_down(const real *restrict x, rea
     for (ptrdiff_t i = 0; i < n; i += PACKET) p_store(y + i, p_exp_down(-p_load(x + i)) * p_all(V_LOWER));
     for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] > 0 ? r_exp(x[i]) : y[i];
 }
-static wide wide_exp_down(wide x) {
+static exact_real exact_exp_down(exact_real x) {
 #ifdef P_TABLE
-    if (x < 0 && !isinf(x)) x += x * (1 - (wide)V_LN2 / 0.693147180559945309);
+    if (x < 0 && !isinf(x)) x += x * (1 - (exact_real)V_LN2 / 0.693147180559945309);
 #endif
-    return WIDE(exp)(x);
+    return EXACT(exp)(x);
 }
 /* Of [0, 1] only. */
 static inline real r_log1p_of_unit(real x) {
@@ -83,7 +83,7 @@ static inline real r_inverse_of_unit(real x) {
     const real unit = r_inverse_unit(x);
     return x < 1 || x > 2 ? x : unit;
 }
-static wide wide_inverse(wide x) { return x < 1 || x > 2 ? x : 1 / x; }
+static exact_real exact_inverse(exact_real x) { return x < 1 || x > 2 ? x : 1 / x; }
 ARRAY_FUNCTION(inverse_of_unit)
 ARRAY_FUNCTION(log1p_of_unit)
 ARRAY_FUNCTION(atan)
@@ -135,7 +135,7 @@ static const range log1p_ranges[] = {{-0.001, 0.001}, {-0.5, 0.5}, {-1, 0}, {-1,
 typedef struct {
     const char *name;
     void (*array)(const real *, real *, ptrdiff_t);
-    wide (*exact)(wide);
+    exact_real (*exact)(exact_real);
     double limit32, limit64; /* ulp */
     const special *specials;
     int n_specials;
@@ -145,23 +145,23 @@ typedef struct {
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 #define FUNCTION(name, limit32, limit64)                                                                \
-    {#name, array_##name, WIDE(name), limit32, limit64, name##_specials, COUNT(name##_specials), name##_ranges, \
+    {#name, array_##name, EXACT(name), limit32, limit64, name##_specials, COUNT(name##_specials), name##_ranges, \
      COUNT(name##_ranges)}
 static const function functions[] = {
-    FUNCTION(atan, 1.5, 1.5), FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, WIDE(exp), 0.8, 0.8, exp_specials,
+    FUNCTION(atan, 1.5, 1.5), FUNCTION(exp, 1.1, 2.0), {"exp_parts", array_exp_of_parts, EXACT(exp), 0.8, 0.8, exp_specials,
     COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
-    {"exp_quick_parts", array_exp_of_quick_parts, WIDE(exp), 1.1, 1.1, exp_specials, COUNT(exp_specials), exp_ranges,
+    {"exp_quick_parts", array_exp_of_quick_parts, EXACT(exp), 1.1, 1.1, exp_specials, COUNT(exp_specials), exp_ranges,
     COUNT(exp_ranges)},
-    {"exp_raised", array_exp_of_raised, WIDE(exp), 1.1, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
-    {"exp_down", array_exp_down, wide_exp_down, 1.0, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
+    {"exp_raised", array_exp_of_raised, EXACT(exp), 1.1, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
+    {"exp_down", array_exp_down, exact_exp_down, 1.0, 2.0, exp_specials, COUNT(exp_specials), exp_ranges, COUNT(exp_ranges)},
     FUNCTION(expm1, 1.5, 2.0), FUNCTION(log, 1.5, 2.0), FUNCTION(log1p, 2.0, 2.0),
-    {"log1p_unit", array_log1p_of_unit, WIDE(log1p), 2.0, 2.0, log1p_specials, COUNT(log1p_specials), log1p_ranges,
+    {"log1p_unit", array_log1p_of_unit, EXACT(log1p), 2.0, 2.0, log1p_specials, COUNT(log1p_specials), log1p_ranges,
     COUNT(log1p_ranges)},
-    {"inverse_unit", array_inverse_of_unit, wide_inverse, 1.5, 1.5, inverse_specials, COUNT(inverse_specials), inverse_ranges,
+    {"inverse_unit", array_inverse_of_unit, exact_inverse, 1.5, 1.5, inverse_specials, COUNT(inverse_specials), inverse_ranges,
     COUNT(inverse_ranges)}};
 
-/* 2^e, inside the range of `wide`. */
-static wide power_of_two(int e) {
+/* 2^e, inside the range of `exact_real`. */
+static exact_real power_of_two(int e) {
 #if FL_REAL == 32
     const uint64_t bits = (uint64_t)(e + 1023) << 52;
     double p;
@@ -172,7 +172,7 @@ static wide power_of_two(int e) {
 #endif
 }
 
-static int exponent_of(wide x) {
+static int exponent_of(exact_real x) {
 #if FL_REAL == 32
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -184,16 +184,16 @@ static int exponent_of(wide x) {
 #endif
 }
 
-static double error_in_ulp(real got, wide want) {
-    const wide beyond = power_of_two(MAX_EXPONENT + 1);
+static double error_in_ulp(real got, exact_real want) {
+    const exact_real beyond = power_of_two(MAX_EXPONENT + 1);
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0.0 : INFINITY;
     if (want == 0 || isinf(want)) return got == (real)want ? 0.0 : INFINITY;
-    const wide bounded = want > beyond ? beyond : want;
-    const wide value = isinf(got) ? (got > 0 ? beyond : -beyond) : (wide)got;
+    const exact_real bounded = want > beyond ? beyond : want;
+    const exact_real value = isinf(got) ? (got > 0 ? beyond : -beyond) : (exact_real)got;
     int e = exponent_of(bounded);
     if (e < MIN_EXPONENT) e = MIN_EXPONENT;
     if (e > MAX_EXPONENT) e = MAX_EXPONENT;
-    const wide difference = value - bounded;
+    const exact_real difference = value - bounded;
     return (double)((difference < 0 ? -difference : difference) * power_of_two(FRACTION_BITS - e));
 }
 
@@ -249,7 +249,7 @@ static int check(const function *f, uint64_t step) {
         for (int i = 0; i < CHUNK; i++) x[i] = i < n ? input(f, start + (uint64_t)i, step, &state) : R(0.5);
         f->array(x, y, CHUNK);
         for (int i = 0; i < n; i++) {
-            const double e = error_in_ulp(y[i], f->exact((wide)x[i]));
+            const double e = error_in_ulp(y[i], f->exact((exact_real)x[i]));
             if (e > worst) worst = e, worst_x = x[i], worst_y = y[i];
             hash = (hash ^ (isnan(y[i]) ? (ureal)-1 : (ureal)r_bits(y[i]))) * 0x100000001b3;
         }
