@@ -41,7 +41,14 @@ typedef int32_t narrow;
 #else
 typedef int16_t narrow;
 #endif
-enum { FL_STEP = 2 * FL_LANES }; /* as many as that is at most */
+enum { FL_STEP = 2 * FL_LANES }; /* elements of so many registers, at most */
+
+/* Clang is told by its pragma, for every loop. */
+#if defined(__clang__)
+#define MAP_LOOP _Pragma("clang loop vectorize(assume_safety) interleave_count(2)")
+#else
+#define MAP_LOOP FL_INDEPENDENT
+#endif
 
 _Static_assert(FL_MAX_PREDICTIONS == 4, "map_steps names each gradient");
 
@@ -52,7 +59,7 @@ FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
     real *restrict grad2 = m->grad[2], *restrict grad3 = m->grad[3];
     narrow beat[FL_TILE];
     n &= -(ptrdiff_t)FL_STEP;
-    FL_SIDE_BY_SIDE
+    MAP_LOOP
     for (ptrdiff_t i = 0; i < n; i++) {
         const struct term t = term_at(&local, i, op, n_in, local.param);
         if (abreast) beat[i] = 0;

@@ -10,10 +10,8 @@
  * vectors and leave whole lanes over for a scalar loop. */
 #if defined(__clang__)
 #define FL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety) interleave_count(1)")
-#define FL_SIDE_BY_SIDE _Pragma("clang loop vectorize(assume_safety) interleave_count(2)")
 #else
 #define FL_INDEPENDENT _Pragma("GCC ivdep")
-#define FL_SIDE_BY_SIDE FL_INDEPENDENT
 #endif
 
 /* The same of a loop over FL_LANES within a loop, which both would unroll before it could be vectorised. GCC leaves it

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wide.h: sums of products in float64 of whatever reals, by registers. A wide is as many doubles as one holds. Reals are
- * widened on their way from memory: compilers load a register of floats and take it apart. */
+/* wide.h: sums, and sums of products, in float64 of whatever reals, by registers. A wide is as many doubles as one holds.
+ * Reals are widened on their way from memory: compilers load a register of floats and take it apart. */
 #ifndef FL_WIDE_H
 #define FL_WIDE_H
 
