@@ -9,38 +9,31 @@
 #define FL_CTC_FAST_H
 
 #include "ctc_gradient.h"
+#include "shuffle.h"
 
 /* Vectors by hand: in memory, label k - 1 would straddle two stores of the frame before, and wait for both to leave the
  * store buffer. All products but the last are by powers of two and exact, so that it does not matter where the compiler
  * fuses. */
-#if defined(__clang__) || __GNUC__ >= 12
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (wide_lanes){__VA_ARGS__})
-#endif
 #if defined(__AVX512F__)
 #include <immintrin.h>
 enum { WIDTH = 8 };
 typedef double wide __attribute__((vector_size(64)));
-typedef int64_t wide_lanes __attribute__((vector_size(64)));
 FL_INLINE wide wide_fma(wide a, wide b, wide c) { return (wide)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
-FL_INLINE wide one_back(wide before, wide x) { return SHUFFLE(before, x, 7, 8, 9, 10, 11, 12, 13, 14); }
-FL_INLINE wide one_on(wide x, wide behind) { return SHUFFLE(x, behind, 1, 2, 3, 4, 5, 6, 7, 8); }
+FL_INLINE wide one_back(wide before, wide x) { return FL_SHUFFLE(before, x, 7, 8, 9, 10, 11, 12, 13, 14); }
+FL_INLINE wide one_on(wide x, wide behind) { return FL_SHUFFLE(x, behind, 1, 2, 3, 4, 5, 6, 7, 8); }
 #elif defined(__AVX2__)
 #include <immintrin.h>
 enum { WIDTH = 4 };
 typedef double wide __attribute__((vector_size(32)));
-typedef int64_t wide_lanes __attribute__((vector_size(32)));
 FL_INLINE wide wide_fma(wide a, wide b, wide c) { return (wide)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
-FL_INLINE wide one_back(wide before, wide x) { return SHUFFLE(before, x, 3, 4, 5, 6); }
-FL_INLINE wide one_on(wide x, wide behind) { return SHUFFLE(x, behind, 1, 2, 3, 4); }
+FL_INLINE wide one_back(wide before, wide x) { return FL_SHUFFLE(before, x, 3, 4, 5, 6); }
+FL_INLINE wide one_on(wide x, wide behind) { return FL_SHUFFLE(x, behind, 1, 2, 3, 4); }
 #else
 enum { WIDTH = 2 };
 typedef double wide __attribute__((vector_size(16)));
-typedef int64_t wide_lanes __attribute__((vector_size(16)));
 FL_INLINE wide wide_fma(wide a, wide b, wide c) { return a * b + c; }
-FL_INLINE wide one_back(wide before, wide x) { return SHUFFLE(before, x, 1, 2); }
-FL_INLINE wide one_on(wide x, wide behind) { return SHUFFLE(x, behind, 1, 2); }
+FL_INLINE wide one_back(wide before, wide x) { return FL_SHUFFLE(before, x, 1, 2); }
+FL_INLINE wide one_on(wide x, wide behind) { return FL_SHUFFLE(x, behind, 1, 2); }
 #endif
 
 FL_INLINE wide get(const double *p) { return *(const wide *)p; }
@@ -152,8 +145,6 @@ static void lanes_forward(const struct ctc *s, const double *from_label, const d
         emission += s->lanes;
     }
 }
-
-static ptrdiff_t at_most(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 /* Normalise the running state before frame t and choose the lanes that matter: states that can still reach the end (one
  * label a frame at most), and be reached within the window. Returns the largest exponent of a coefficient. */

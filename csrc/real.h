@@ -32,6 +32,8 @@ typedef uint64_t ureal;
 #define R_NAN ((real)__builtin_nan(""))
 #define FL_INLINE static inline __attribute__((always_inline))
 
+FL_INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
+
 enum { FL_TILE = FL_TILE_BYTES / sizeof(real) };
 
 FL_INLINE ireal r_bits(real x) { ireal i; memcpy(&i, &x, sizeof i); return i; }

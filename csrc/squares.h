@@ -4,8 +4,12 @@
 #ifndef FL_SQUARES_H
 #define FL_SQUARES_H
 
+#include "shuffle.h"
 #include "tile.h"
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 #if defined(__AVX__) || FL_REAL == 64
 enum { VECTOR_BYTES = 32 };
 #else
@@ -19,7 +23,7 @@ typedef real group_part __attribute__((vector_size(VECTOR_BYTES), aligned(1), ma
 FL_INLINE void read_sides(group_part *x, const char *row, ptrdiff_t apart) {
 #if defined(__AVX__) && FL_REAL == 32
     const side_part low = *(const side_part *)row, high = *(const side_part *)(row + SIDE * apart);
-    *x = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+    *x = (group_part)_mm256_insertf128_ps(_mm256_castps128_ps256((__m128)low), (__m128)high, 1);
 #else
     (void)apart;
     *x = *(const group_part *)row;
@@ -28,8 +32,8 @@ FL_INLINE void read_sides(group_part *x, const char *row, ptrdiff_t apart) {
 
 FL_INLINE void write_sides(char *row, ptrdiff_t apart, const group_part *x) {
 #if defined(__AVX__) && FL_REAL == 32
-    *(side_part *)row = __builtin_shufflevector(*x, *x, 0, 1, 2, 3);
-    *(side_part *)(row + SIDE * apart) = __builtin_shufflevector(*x, *x, 4, 5, 6, 7);
+    *(side_part *)row = (side_part)_mm256_castps256_ps128((__m256)*x);
+    *(side_part *)(row + SIDE * apart) = (side_part)_mm256_extractf128_ps((__m256)*x, 1);
 #else
     (void)apart;
     *(group_part *)row = *x;
@@ -39,19 +43,19 @@ FL_INLINE void write_sides(char *row, ptrdiff_t apart, const group_part *x) {
 /* Shuffles of one instruction each (SSE2 has none of four doubles: these become moves): LOW and HIGH interleave two
  * vectors, FIRST and SECOND pair what stands in their halves. */
 #if defined(__AVX__) && FL_REAL == 32
-#define FL_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
-#define FL_HIGH(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
-#define FL_FIRST(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
-#define FL_SECOND(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#define FL_LOW(a, b) FL_SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define FL_HIGH(a, b) FL_SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define FL_FIRST(a, b) FL_SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define FL_SECOND(a, b) FL_SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
 #else
-#define FL_FIRST(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
-#define FL_SECOND(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
+#define FL_FIRST(a, b) FL_SHUFFLE(a, b, 0, 1, 4, 5)
+#define FL_SECOND(a, b) FL_SHUFFLE(a, b, 2, 3, 6, 7)
 #if FL_REAL == 32
-#define FL_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define FL_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define FL_LOW(a, b) FL_SHUFFLE(a, b, 0, 4, 1, 5)
+#define FL_HIGH(a, b) FL_SHUFFLE(a, b, 2, 6, 3, 7)
 #else
-#define FL_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 2, 6)
-#define FL_HIGH(a, b) __builtin_shufflevector(a, b, 1, 5, 3, 7)
+#define FL_LOW(a, b) FL_SHUFFLE(a, b, 0, 4, 2, 6)
+#define FL_HIGH(a, b) FL_SHUFFLE(a, b, 1, 5, 3, 7)
 #endif
 #endif
 

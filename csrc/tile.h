@@ -44,8 +44,8 @@ FL_INLINE double fold_lanes(const double *lane) {
     memcpy(&a, lane, sizeof a);
     memcpy(&b, lane + 8, sizeof b);
     a += b;
-    const four c = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
-    const two d = __builtin_shufflevector(c, c, 0, 1) + __builtin_shufflevector(c, c, 2, 3);
+    const four c = FL_PART(four, a, 0, 1, 2, 3) + FL_PART(four, a, 4, 5, 6, 7);
+    const two d = FL_PART(two, c, 0, 1) + FL_PART(two, c, 2, 3);
     return d[0] + d[1];
 }
 

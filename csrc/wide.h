@@ -5,6 +5,7 @@
 #define FL_WIDE_H
 
 #include "real.h"
+#include "shuffle.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -57,25 +58,25 @@ FL_INLINE wide w_fold(const double *lane) {
 FL_INLINE wide w_fold_rows(const wide *w) {
     wide four[4], two[2];
     for (int r = 0; r < 4; r++) /* of rows r and r + 4 */
-        four[r] = __builtin_shufflevector(w[r], w[r + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
-                  __builtin_shufflevector(w[r], w[r + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        four[r] = FL_SHUFFLE(w[r], w[r + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
+                  FL_SHUFFLE(w[r], w[r + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     for (int r = 0; r < 2; r++) /* of rows r, r + 2, r + 4, r + 6 */
-        two[r] = __builtin_shufflevector(four[r], four[r + 2], 0, 1, 8, 9, 4, 5, 12, 13) +
-                 __builtin_shufflevector(four[r], four[r + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    return __builtin_shufflevector(two[0], two[1], 0, 8, 2, 10, 4, 12, 6, 14) +
-           __builtin_shufflevector(two[0], two[1], 1, 9, 3, 11, 5, 13, 7, 15);
+        two[r] = FL_SHUFFLE(four[r], four[r + 2], 0, 1, 8, 9, 4, 5, 12, 13) +
+                 FL_SHUFFLE(four[r], four[r + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    return FL_SHUFFLE(two[0], two[1], 0, 8, 2, 10, 4, 12, 6, 14) +
+           FL_SHUFFLE(two[0], two[1], 1, 9, 3, 11, 5, 13, 7, 15);
 }
 #elif defined(__AVX2__)
 FL_INLINE wide w_fold_rows(const wide *w) {
     wide two[2];
     for (int r = 0; r < 2; r++) /* of rows r and r + 2 */
-        two[r] = __builtin_shufflevector(w[r], w[r + 2], 0, 1, 4, 5) +
-                 __builtin_shufflevector(w[r], w[r + 2], 2, 3, 6, 7);
-    return __builtin_shufflevector(two[0], two[1], 0, 4, 2, 6) + __builtin_shufflevector(two[0], two[1], 1, 5, 3, 7);
+        two[r] = FL_SHUFFLE(w[r], w[r + 2], 0, 1, 4, 5) +
+                 FL_SHUFFLE(w[r], w[r + 2], 2, 3, 6, 7);
+    return FL_SHUFFLE(two[0], two[1], 0, 4, 2, 6) + FL_SHUFFLE(two[0], two[1], 1, 5, 3, 7);
 }
 #else
 FL_INLINE wide w_fold_rows(const wide *w) {
-    return __builtin_shufflevector(w[0], w[1], 0, 2) + __builtin_shufflevector(w[0], w[1], 1, 3);
+    return FL_SHUFFLE(w[0], w[1], 0, 2) + FL_SHUFFLE(w[0], w[1], 1, 3);
 }
 #endif
 
