@@ -205,6 +205,19 @@ typedef struct {
     int64_t *positive, *negative; /* rows: index, or -1 where there is none */
 } fl_mining_job;
 
+/* out = a b, or out += a b: rows x depth times depth x columns. A step along a row or column of an operand and one to the
+ * next, in reals; one of the two is 1. */
+typedef struct {
+    ptrdiff_t rows, columns, depth;
+    const void *a, *b;
+    ptrdiff_t a_apart, a_along; /* from row to row, along a row */
+    ptrdiff_t b_apart, b_along; /* from column to column, along a column */
+    void *panels;               /* b once packed: columns in whole panels, `depth` reals of each; or NULL: as needed */
+    void *out;
+    ptrdiff_t out_apart;        /* from row to row; a row is contiguous */
+    int add;
+} fl_product_job;
+
 /* Vectors over their lengths (FL_VALUE), or the gradient by the vectors from that by their directions (FL_GRAD). */
 typedef struct {
     int want;
@@ -315,6 +328,9 @@ typedef struct {
     void (*distance)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*mine_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
     void (*direction_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
+    int product_rows, product_panel, product_columns, product_depth; /* of a tile; columns of a panel, and of a tile */
+    void (*pack_product)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *); /* a piece of a panel's depth */
+    void (*product)(const void *job, ptrdiff_t tile, char *scratch, fl_partial *);
     void (*overlap_sums)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     void (*overlap_gradient)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);
     ptrdiff_t (*lovasz_workspace)(const fl_overlap_job *); /* bytes for one thread */

@@ -22,6 +22,7 @@ extern const fl_kernels kernels;
 #include "box.h"
 #include "mining.h"
 #include "directions.h"
+#include "product.h"
 #include "overlap_masks.h"
 #include "lovasz.h"
 #include "actions.h"
@@ -59,6 +60,12 @@ const fl_kernels kernels = {
     .distance = distance_rows,
     .mine_row = mine_row,
     .direction_row = direction_row,
+    .product_rows = P_TILE_ROWS,
+    .product_panel = P_COLUMNS,
+    .product_columns = P_TILE_PANELS * P_COLUMNS,
+    .product_depth = PRODUCT_DEPTH,
+    .pack_product = pack_product,
+    .product = product_tile,
     .overlap_sums = overlap_sums,
     .overlap_gradient = overlap_gradient,
     .lovasz_workspace = lovasz_workspace,

@@ -186,6 +186,20 @@ cdef extern from "fastloss.h" nogil:
         double bound
         int64_t *positive
         int64_t *negative
+    ctypedef struct fl_product_job:
+        Py_ssize_t rows
+        Py_ssize_t columns
+        Py_ssize_t depth
+        const void *a
+        const void *b
+        Py_ssize_t a_apart
+        Py_ssize_t a_along
+        Py_ssize_t b_apart
+        Py_ssize_t b_along
+        void *panels
+        void *out
+        Py_ssize_t out_apart
+        int add
     ctypedef struct fl_direction_job:
         int want
         Py_ssize_t features
@@ -256,6 +270,12 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn distance
         fl_unit_fn mine_row
         fl_unit_fn direction_row
+        int product_rows
+        int product_panel
+        int product_columns
+        int product_depth
+        fl_unit_fn pack_product
+        fl_unit_fn product
         fl_unit_fn overlap_sums
         fl_unit_fn overlap_gradient
         Py_ssize_t (*lovasz_workspace)(const fl_overlap_job *) noexcept nogil

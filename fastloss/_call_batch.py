@@ -108,7 +108,7 @@ def hardest(batch: Batch) -> tuple[Array, Array]:
         for rows in blocks(n, n, batch.real.itemsize):
             products = buffer[: rows.stop - rows.start]
             products[:, n:] = 0
-            np.matmul(x[rows], x.T, out=products[:, :n])
+            _config.native.product(x[rows], x.T, products[:, :n])
             _config.native.mine(
                 products, x, lengths, labels, rows.start, largest, bound, positive[rows], negative[rows]
             )
@@ -225,6 +225,7 @@ def anchor_sums(d: Array, same: Array, anchor: int, margin: float) -> AnchorSums
 def add_gradient(gradient: Array, x: Array, rows: slice, slopes: Array, d: Array, square: Array, metric: str) -> None:
     """Add sum over pairs of slope * d(distance)/d(vectors). Most pairs by a matrix product; near ones, whose difference
     it would lose, one by one."""
+    assert _config.native is not None
     with np.errstate(all="ignore"):
         factors = np.where(d == 0, 0.0, slopes / d) if metric == "euclidean" else 2.0 * slopes
     squared = d**2 if metric == "euclidean" else d
@@ -236,8 +237,11 @@ def add_gradient(gradient: Array, x: Array, rows: slice, slopes: Array, d: Array
         add_rows(gradient, rows.start + a, pull)
         add_rows(gradient, b, -pull)
     factors[near] = 0
-    gradient[rows] += factors.sum(axis=1, keepdims=True) * x[rows] - factors @ x
-    gradient += factors.sum(axis=0)[:, np.newaxis] * x - factors.T @ x[rows]
+    to_anchors, to_others = np.empty(x[rows].shape), np.empty(x.shape)
+    _config.native.product(factors, x, to_anchors)
+    _config.native.product(factors.T, x[rows], to_others)
+    gradient[rows] += factors.sum(axis=1, keepdims=True) * x[rows] - to_anchors
+    gradient += factors.sum(axis=0)[:, np.newaxis] * x - to_others
 
 
 class BatchSums(NamedTuple):

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The path of a call for losses on a matrix product: operands and checks for both backends, then the tiles.
 
-The product input @ linear_weight.T is never whole. Tiles of it come from NumPy's BLAS in one buffer, and while they are
-in cache a kernel folds them into the state of their rows (`csrc/linear.h`). All of a row must be known before its first
-gradient is, so tiles of a block of rows are kept until then: three products in all. Where too few rows could be kept
-for a fast BLAS, tiles are computed once more instead. BLAS and the kernel take turns; the kernel, a few per cent of the
-work, keeps to one thread, since OpenMP's others would stand in the way of BLAS.
+The product input @ linear_weight.T is never whole. Tiles of it (`csrc/product.h`) come in one buffer, and while they
+are in cache a kernel folds them into the state of their rows (`csrc/linear.h`). All of a row must be known before its
+first gradient is, so tiles of a block of rows are kept until then: three products in all. Where too few rows could be
+kept for fast products, tiles are computed once more instead.
 """
 
 from __future__ import annotations
@@ -31,10 +30,11 @@ from ._call import (
 from ._call_rows import as_class_weight, bad_label
 from ._record import Record
 
-ROWS = 2048  # of a block: enough for BLAS to be as fast as on the whole product
+ROWS = 2048  # of a block: enough for a product to be as fast as the whole one
 KEPT_ROWS = 128  # of a block whose logits are kept, at least: each block adds to all of the matrix's gradient
 KEPT_BYTES = 128 * 2**20
 TILE_BYTES = 16 * 2**20
+PIECE_BYTES = 4096  # FL_TILE_BYTES: of a row that is folded at a time
 LANES = 16
 LEFT_OUT = -2
 
@@ -172,22 +172,18 @@ def whole_lanes(n: int) -> int:
 
 
 def is_ready(a: Array, real: np.dtype[Any]) -> bool:
-    """Whether BLAS takes this matrix as it is; others are copied, a tile at a time."""
-    rows, columns = a.strides
-    return (
-        a.dtype == real and a.dtype.isnative and a.flags.aligned and columns == real.itemsize
-        and rows % real.itemsize == 0 and rows >= a.shape[1] * real.itemsize
-    )  # fmt: skip
+    """Whether this matrix is multiplied as it is; others are copied, a tile at a time."""
+    return a.dtype == real and a.dtype.isnative and a.flags.aligned and real.itemsize in a.strides
 
 
 def blocks_of(job: LinearJob) -> tuple[int, bool]:
-    """Rows of a block, and whether the logits of one are kept between value and gradient. A power of two rows, so that
-    BLAS meets the edges of its own blocks at the same rows with gradients and without."""
+    """Rows of a block, and whether the logits of one are kept between value and gradient. Where rows are cut in blocks,
+    and classes in tiles, the sums of `csrc/product.h` and `csrc/linear.h` are in parts anyway: the same bits."""
     n, row_bytes = max(job.input.shape[0], 1), whole_lanes(job.linear_weight.shape[0]) * job.real.itemsize
     fit = min(KEPT_BYTES // max(row_bytes, 1), ROWS)
     if job.grads is None or fit < min(n, KEPT_ROWS):
         return min(n, ROWS), False
-    return min(n, 1 << (fit.bit_length() - 1)), True
+    return min(n, fit // KEPT_ROWS * KEPT_ROWS), True
 
 
 class Tiles:
@@ -197,12 +193,12 @@ class Tiles:
         classes, _, features = job.linear_weight.shape
         fit = TILE_BYTES // (max(rows, features) * job.real.itemsize)
         self.job, self.keeps = job, keeps
-        self.width = max(LANES, min(whole_lanes(classes), fit // LANES * LANES))
+        part = min(PIECE_BYTES // job.real.itemsize, max(LANES, fit))
+        self.width = max(LANES, min(whole_lanes(classes), fit // part * part // LANES * LANES))
         self.logits = np.empty((rows, whole_lanes(classes) if keeps else self.width), job.real)
         self.dense = np.zeros((rows, self.width), job.real) if job.probabilities is not None else None
         ready = is_ready(job.linear_weight[:, 0], job.real)
         self.weight = None if ready else np.empty((min(self.width, classes), features), job.real)
-        self.product = np.empty((min(self.width, classes), features), job.real) if rows < job.input.shape[0] else None
 
     def matrix(self, k: int, first: int, last: int) -> Array:
         """Rows [first, last) of the k-th matrix in the working type."""
@@ -247,6 +243,7 @@ class Tiles:
     ) -> Iterator[tuple[int, int, Array, Array, tuple[Any, ...]]]:
         """Each tile: its classes [first, last), its part of the matrix, the buffer with its logits, and what the kernel
         takes besides. Kept tiles still stand there when they are asked for again, their bias added."""
+        assert _config.native is not None
         classes = self.job.linear_weight.shape[0]
         kept = again and self.keeps
         bias = None if self.job.linear_bias is None or kept else self.job.linear_bias[:, k]
@@ -255,18 +252,10 @@ class Tiles:
             matrix = self.matrix(k, first, last)
             logits = self.logits[: x.shape[0], first if self.keeps else 0 :]
             if not kept:
-                np.matmul(x, matrix.T, out=logits[:, : last - first])
+                _config.native.product(x, matrix.T, logits[:, : last - first])
                 self.exclude(logits[:, : last - first], rows, first)
             further = (self.padded(bias, first, last), self.factors(k, rows, first, last))
             yield first, last, matrix, logits, further
-
-    def add_product(self, to: Array, g: Array, x: Array, more: bool) -> None:
-        """Put g.T @ x, the gradient of a part of the matrix, into `to`, or add it to what is there."""
-        if not more:
-            np.matmul(g.T, x, out=to)
-            return
-        assert self.product is not None
-        to += np.matmul(g.T, x, out=self.product[: to.shape[0]])
 
 
 class RowState:
@@ -316,11 +305,8 @@ def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, s
     for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows, again=True):
         _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), factors)
         g = logits[:, : last - first]
-        if first or k:
-            to_input[rows] += g @ matrix
-        else:
-            np.matmul(g, matrix, out=to_input[rows])
-        tiles.add_product(to_weight[first:last, k], g, x, more=rows.start > 0)
+        _config.native.product(g, matrix, to_input[rows], add=first > 0 or k > 0)
+        _config.native.product(g.T, x, to_weight[first:last, k], add=rows.start > 0)
         if to_bias is not None:
             to_bias[first:last, k] += g.sum(axis=0, dtype=np.float64)
 

@@ -70,6 +70,7 @@ def mine(cnp.ndarray products, cnp.ndarray vectors, cnp.ndarray square, cnp.ndar
     (anchors, whole lanes of vectors); vectors, square and label: padded to whole lanes; all contiguous."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(products))
     cdef fl_mining_job job
+    cdef fl_fold fold
     job.rows = cnp.PyArray_DIMS(products)[0]
     job.first = first
     job.count = cnp.PyArray_DIMS(vectors)[0]
@@ -81,7 +82,7 @@ def mine(cnp.ndarray products, cnp.ndarray vectors, cnp.ndarray square, cnp.ndar
     job.largest_square, job.bound = largest_square, bound
     job.positive = <int64_t *>cnp.PyArray_DATA(positive)
     job.negative = <int64_t *>cnp.PyArray_DATA(negative)
-    run_alone(table.mine_row, &job, job.rows)
+    run(table.mine_row, &job, job.rows, job.count, &fold, NULL, table)
 
 
 def directions(cnp.ndarray vectors, double factor, double least, gradient, cnp.ndarray out):
@@ -89,13 +90,14 @@ def directions(cnp.ndarray vectors, double factor, double least, gradient, cnp.n
     vectors. All arrays contiguous, of one shape and dtype, padded with zeros to whole lanes."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(vectors))
     cdef fl_direction_job job
+    cdef fl_fold fold
     job.want = FL_VALUE if gradient is None else FL_GRAD
     job.features = cnp.PyArray_DIMS(vectors)[1]
     job.vectors = cnp.PyArray_DATA(vectors)
     job.gradient = NULL if gradient is None else cnp.PyArray_DATA(<cnp.ndarray>gradient)
     job.factor, job.least = factor, least
     job.out = cnp.PyArray_DATA(out)
-    run_alone(table.direction_row, &job, cnp.PyArray_DIMS(vectors)[0])
+    run(table.direction_row, &job, cnp.PyArray_DIMS(vectors)[0], max(1, job.features), &fold, NULL, table)
 
 
 # ---- the common case -------------------------------------------------------------------------------------------------

@@ -78,26 +78,13 @@ cdef double *doubles(a):
     return NULL if a is None else <double *>cnp.PyArray_DATA(<cnp.ndarray>a)
 
 
-cdef void run_alone(fl_unit_fn fn, const void *job, Py_ssize_t units) noexcept:
-    """Between matrix products, on one thread: OpenMP's threads would spin for milliseconds after each tile, in the way of
-    those of BLAS, which costs more than they save."""
-    cdef fl_partial few[STACK_PARTIALS]
-    cdef Py_ssize_t unit = 0, last
-    cdef fl_fold fold
-    fl_fold_init(&fold)
-    with nogil:
-        while unit < units:
-            last = min(units, unit + STACK_PARTIALS)
-            fl_parallel_for(unit, last, 1, 1, fn, job, few, &fold)
-            unit = last
-
-
 def run_tile(cnp.ndarray tile, Py_ssize_t classes, Py_ssize_t first, bias, cnp.ndarray label, dense, state, gradient):
     """One tile of a linear loss: fold its logits into `state` (max, rest, ones, target_logit, distance, mass: float64
     arrays over rows), or, given `gradient` (inverse, at_target, dense_factor), make them gradients in place. tile: rows
     that are contiguous, with room for whole lanes; bias and dense: contiguous, padded likewise, or None."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(tile))
     cdef fl_tile_job job
+    cdef fl_fold fold
     job.want = FL_VALUE if gradient is None else FL_GRAD
     job.rows = cnp.PyArray_DIMS(tile)[0]
     job.stride = cnp.PyArray_STRIDES(tile)[0] // cnp.PyArray_ITEMSIZE(tile)
@@ -121,4 +108,4 @@ def run_tile(cnp.ndarray tile, Py_ssize_t classes, Py_ssize_t first, bias, cnp.n
         job.inverse = doubles(gradient[0])
         job.at_target = doubles(gradient[1])
         job.dense_factor = doubles(gradient[2])
-    run_alone(table.linear_row, &job, job.rows)
+    run(table.linear_row, &job, job.rows, max(1, classes), &fold, NULL, table)

@@ -55,8 +55,8 @@ def info_nce_loss(
 
     Notes
     -----
-    The matrix of similarities is never whole: tiles of at most 16 MB from NumPy's matrix multiplication enter an online
-    log-sum-exp, as in `linear_cross_entropy`, whose notes on bits apply. Dtypes as in `pairwise_distance`.
+    The matrix of similarities is never whole: tiles of at most 16 MB enter an online log-sum-exp, as in
+    `linear_cross_entropy`, whose notes on bits apply. Dtypes as in `pairwise_distance`.
 
     Source: van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018.
 

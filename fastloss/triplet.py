@@ -233,7 +233,7 @@ def batch_hard_triplet_loss(
 
     Notes
     -----
-    Which triplets these are says `hardest_triplets`. Memory beyond inputs and gradient is some 16 MB and a few times
+    Which triplets these are says `hardest_triplets`. Memory beyond inputs and gradient is some 24 MB and a few times
     the embeddings. Dtypes as in `pairwise_distance`.
 
     Source: Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017.

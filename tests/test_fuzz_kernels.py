@@ -22,7 +22,7 @@ JOBS = os.environ.get("FASTLOSS_KERNEL_JOBS", "2000")
 SEED = os.environ.get("FASTLOSS_SEED", "1")
 DEEP = os.environ.get("FASTLOSS_DEEP") == "1"
 SECONDS = os.environ.get("FASTLOSS_FUZZ_SECONDS", "30")
-KINDS = 20
+KINDS = 21
 
 pytestmark = [
     pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="compares ISAs of x86-64"),

@@ -214,12 +214,50 @@ def test_strides_and_layouts(tiles):
 
 
 def test_run_to_run_and_threads():
-    """Equal bits for any number of our threads (those of BLAS are NumPy's)."""
     o = draw((300, 3000, 16, ()), np.float32)
     expected = bits(call(o, "labels", True, True, return_grad=True))
     for n in (1, 2, 3):
         with fl.num_threads(n):
             assert bits(call(o, "labels", True, True, return_grad=True)) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kept", ["all", "some", "none"])
+def test_rows_and_gradients_change_no_bit(dtype, kept, monkeypatch):
+    """A row's loss is the same alone, among others and with gradients, whatever tiles and blocks of rows these take."""
+    whole = draw((300, 3000, 16, ()), dtype)
+    expected = call(whole, "labels", True, True, reduction="none")
+    if kept != "all":
+        monkeypatch.setattr(_call_linear, "KEPT_BYTES", 0 if kept == "none" else 140 * 3008 * np.dtype(dtype).itemsize)
+    assert bits(call(whole, "labels", True, True, reduction="none", return_grad=True)[0]) == bits(expected)
+    for rows in (slice(0, 1), slice(7, 60), slice(100, 300)):
+        part = {k: v[rows] if k in ("input", "labels") else v for k, v in whole.items()}
+        assert bits(call(part, "labels", True, True, reduction="none")) == bits(expected[rows])
+
+
+def test_equal_bits_of_fused_isas(run_python):
+    """On one machine, whose NumPy finishes the rows: AVX2 and AVX-512, and of what is made of tiles beside it."""
+    program = """if True:
+        import hashlib
+        import numpy as np
+        import fastloss as fl
+        rng, digest = np.random.default_rng(3), hashlib.sha256()
+        for dtype in (np.float32, np.float64):
+            x, w = (rng.normal(size=(n, 70)).astype(dtype) for n in (150, 700))
+            labels, few = rng.integers(0, 700, 150), rng.integers(0, 9, 150)
+            for value, grads in (
+                fl.linear_cross_entropy(x, w, labels, return_grad=True),
+                fl.info_nce_loss(x, w[:150], return_grad=True),
+                fl.batch_hard_triplet_loss(x, few, return_grad=True),
+                fl.batch_all_triplet_loss(x, few, return_grad=True),
+            ):
+                for a in (np.asarray(value), *(grads if isinstance(grads, tuple) else (grads,))):
+                    digest.update(a.tobytes())
+        print(digest.hexdigest())"""
+    usable = [name for name, state in fl.isas().items() if state["compiled"] and state["supported"]]
+    found = {isa: run_python(program, FASTLOSS_ISA=isa).stdout for isa in usable}
+    assert all(len(printed) == 65 for printed in found.values())
+    assert len({printed for isa, printed in found.items() if isa != "baseline"}) <= 1
 
 
 # ---- labels that do not count, special values ------------------------------------------------------------------------

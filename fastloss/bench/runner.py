@@ -83,6 +83,7 @@ def environment(threads: int) -> dict[str, str]:
     )
     variables = {**os.environ, **dict.fromkeys(names.split(), str(threads))}
     variables.setdefault("JAX_PLATFORMS", "cpu")
+    variables.setdefault("OPENBLAS_THREAD_TIMEOUT", "22")  # 2^22 cycles: asleep after `settle`; by default 20 to 80 ms
     theirs = PEERS_ISA.get(os.environ.get("FASTLOSS_ISA", "").strip().lower(), {})
     variables.setdefault("ATEN_CPU_CAPABILITY", theirs.get("ATEN_CPU_CAPABILITY", ""))
     single = "--xla_cpu_multi_thread_eigen=false" if threads == 1 else ""

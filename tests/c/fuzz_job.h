@@ -6,11 +6,11 @@
 #include "fuzz_memory.h"
 
 enum { ELEMENTWISE, CROSS_ENTROPY, PROBABILITIES, ROW_LABELS, MULTI_MARGIN, MULTILABEL, MULTILABEL_LABELS, CTC, TOKENS,
-       LINEAR, BOX, BOX_MATRIX, DISTANCE, MINING, DIRECTIONS, SCAN, POLICY, ACTIONS, OVERLAP, LOVASZ, KINDS };
+       LINEAR, BOX, BOX_MATRIX, DISTANCE, MINING, DIRECTIONS, SCAN, POLICY, ACTIONS, OVERLAP, LOVASZ, PRODUCT, KINDS };
 static const char *const kind_name[KINDS] = {
     "elementwise", "cross_entropy", "probabilities", "row_labels", "multi_margin", "multilabel_margin",
     "multilabel_labels", "ctc", "tokens", "linear_row", "box", "box_matrix", "distance", "mining", "directions", "scan",
-    "policy", "actions", "overlap", "lovasz"};
+    "policy", "actions", "overlap", "lovasz", "product"};
 
 enum { MAX_OUTPUTS = 8, MAX_ISAS = 4, MAX_UNITS = 4096 };
 
@@ -35,6 +35,7 @@ static struct job {
         fl_distance_job distance;
         fl_mining_job mining;
         fl_direction_job direction;
+        fl_product_job product;
         fl_scan_job scan;
         fl_action_job action;
         fl_overlap_job overlap;
@@ -42,7 +43,7 @@ static struct job {
     fl_row_job other;
     struct output outputs[MAX_OUTPUTS];
     int n_outputs;
-    ptrdiff_t groups;           /* of overlaps */
+    ptrdiff_t groups;           /* of overlaps; of a product: whether its columns are packed beforehand */
     ptrdiff_t units, size, bad; /* bad: the first offender that a plain loop finds, -1, or -2: it was not asked */
     double counted;             /* rows that count, or -1 */
     fl_partial found[MAX_ISAS];

@@ -37,6 +37,7 @@ static void one_job(struct source *s) {
     case DISTANCE: job.bad = -2, draw_distance(s); break;
     case MINING: draw_mining(s); break;
     case DIRECTIONS: draw_directions(s); break;
+    case PRODUCT: draw_product(s); break;
     case SCAN: draw_scan(s); break;
     case POLICY: job.bad = -2, draw_policy(s); break;
     case ACTIONS: job.bad = -2, draw_actions(s); break;

@@ -22,6 +22,7 @@ static fl_unit_fn entry_of(const fl_kernels *table) {
     case DISTANCE: return table->distance;
     case MINING: return table->mine_row;
     case DIRECTIONS: return table->direction_row;
+    case PRODUCT: return table->product;
     case SCAN: return table->scan;
     case POLICY: return table->policy;
     case ACTIONS: return table->actions;
@@ -63,6 +64,16 @@ static void after_sums(const fl_kernels *table, fl_partial *partials, fl_fold *f
         fl_parallel_for(unit, unit + 1, 1, 1, fn, o, partials, fold);
 }
 
+/* Columns of the second matrix packed, as this ISA has them, if they are to be. */
+static void pack_columns(const fl_kernels *table, fl_partial *partials, fl_fold *fold) {
+    fl_product_job *p = &job.product;
+    const ptrdiff_t panels = (p->columns + table->product_panel - 1) / table->product_panel;
+    const ptrdiff_t pieces = (p->depth + table->product_depth - 1) / table->product_depth;
+    if (job.groups) p->panels = memory((size_t)(panels * table->product_panel * p->depth * job.real_size), 0);
+    for (ptrdiff_t unit = 0; job.groups && unit < panels * pieces; unit++)
+        fl_parallel_for(unit, unit + 1, 1, 1, table->pack_product, p, partials, fold);
+}
+
 static void run_on(int isa, struct source s) {
     static fl_partial partials[MAX_UNITS];
     if (fl_isa_choose(isas[isa]) != 0) abort();
@@ -98,6 +109,11 @@ static void run_on(int isa, struct source s) {
         job.overlap.workspace_bytes = size;
     }
     fl_fold_init(&fold);
+    if (job.kind == PRODUCT) {
+        pack_columns(table, partials, &fold);
+        job.units = ((job.product.rows + table->product_rows - 1) / table->product_rows) *
+                    ((job.product.columns + table->product_columns - 1) / table->product_columns);
+    }
     for (ptrdiff_t first = 0; first < job.units; first += 32) {
         const ptrdiff_t last = first + 32 < job.units ? first + 32 : job.units;
         job.elementwise.stage_first = job.kind == ELEMENTWISE ? first : job.elementwise.stage_first;

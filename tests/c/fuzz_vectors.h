@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_vectors.h: draws jobs of boxes, distances of vectors, mining and directions. */
+/* fuzz_vectors.h: draws jobs of boxes, distances of vectors, mining, directions and matrix products. */
 #ifndef FUZZ_VECTORS_H
 #define FUZZ_VECTORS_H
 
@@ -134,6 +134,32 @@ static void draw_directions(struct source *s) {
     d->out = reals(cells);
     job.units = rows;
     job.size = cells;
+}
+
+/* A matrix, rows or columns of which are contiguous, with a gap behind each; the steps are told in reals. */
+static const char *matrix(struct source *s, ptrdiff_t vectors, ptrdiff_t size, ptrdiff_t *apart, ptrdiff_t *along) {
+    const int turned = chance(s, 50);
+    const ptrdiff_t gap = pick(s, 4), line = (turned ? vectors : size) + gap, lines = turned ? size : vectors;
+    const ptrdiff_t cells = line * lines - gap;
+    char *data = memory((size_t)(cells * job.real_size), 0);
+    for (ptrdiff_t i = 0; i < cells; i++) encode(data + i * job.real_size, job.real, 0, number(s, job.values));
+    *apart = turned ? 1 : line;
+    *along = turned ? line : 1;
+    return data;
+}
+
+static void draw_product(struct source *s) {
+    fl_product_job *p = &job.product;
+    p->rows = ONE_OF(s, 1, 2, 5, 6, 7, 12, 13, 24, 47, 48, 49, 100);
+    p->columns = ONE_OF(s, 1, 3, 8, 15, 16, 17, 32, 33, 100, 520);
+    p->depth = ONE_OF(s, 1, 2, 7, 8, 15, 16, 17, 127, 128, 129, 200, 300);
+    p->a = matrix(s, p->rows, p->depth, &p->a_apart, &p->a_along);
+    p->b = matrix(s, p->columns, p->depth, &p->b_apart, &p->b_along);
+    p->out_apart = p->columns + pick(s, 4);
+    p->out = reals((p->rows - 1) * p->out_apart + p->columns);
+    p->add = chance(s, 50);
+    job.groups = chance(s, 50);
+    job.size = p->rows * p->columns;
 }
 
 #endif
