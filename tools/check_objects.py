@@ -147,9 +147,8 @@ CLANG_SCALAR_ALLOWED = {
     "tile_pull_power": "an option is compared once per vector",
 }
 # The same, and nothing packed, for objects that GCC 11 made.
-OLD_GCC_ALLOWED = {
-    name: "a selection becomes a branch"
-    for name in (
+OLD_GCC_ALLOWED = dict.fromkeys(
+    (
         "lanes_written",
         "lanes_exp_sum",
         "avx2_32 lanes_exact_highest",
@@ -159,8 +158,9 @@ OLD_GCC_ALLOWED = {
         "baseline_32 column_slopes",
         "baseline_32 column_fold",
         "baseline_32 column_fold_moment",
-    )
-}
+    ),
+    "a selection becomes a branch",
+)
 UNPACKED_ALLOWED = {
     "map_value_identity": "copies",
     "map_grad_identity": "copies",
@@ -307,7 +307,7 @@ def check_isa(isa, code):
 
 @functools.cache
 def allowed_of_compiler(path):
-    """What may be scalar of the compiler that the object's comment names, and what may be that and not packed either."""
+    """What may be scalar of the compiler that the object's comment names, and what need not be packed at all."""
     comment = run("readelf", "-p", ".comment", path)
     scalar = CLANG_SCALAR_ALLOWED if "clang" in comment else {}
     return scalar.keys(), (OLD_GCC_ALLOWED if re.search(r"GCC: \(.*\) 11\.", comment) else {}).keys()
