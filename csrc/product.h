@@ -92,7 +92,7 @@ FL_INLINE void pack_panel(real *to, int width, const struct strip *s, ptrdiff_t 
     }
 }
 
-FL_INLINE ptrdiff_t parts(ptrdiff_t n, ptrdiff_t size) { return (n + size - 1) / size; }
+FL_INLINE ptrdiff_t rounded_up(ptrdiff_t n, ptrdiff_t size) { return (n + size - 1) / size; } /* n / size */
 
 /* Columns of b from the c-th on, steps from the d-th on. */
 FL_INLINE struct strip columns_of(const fl_product_job *job, ptrdiff_t c, ptrdiff_t d) {
@@ -103,7 +103,7 @@ FL_INLINE struct strip columns_of(const fl_product_job *job, ptrdiff_t c, ptrdif
 /* A unit is a piece of the depth of a panel. */
 static void pack_product(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
     const fl_product_job *job = arg;
-    const ptrdiff_t pieces = parts(job->depth, PRODUCT_DEPTH), panel = unit / pieces;
+    const ptrdiff_t pieces = rounded_up(job->depth, PRODUCT_DEPTH), panel = unit / pieces;
     const ptrdiff_t d = unit % pieces * PRODUCT_DEPTH;
     const struct strip s = columns_of(job, panel * P_COLUMNS, d);
     (void)scratch, (void)out;
@@ -176,7 +176,7 @@ static void pack_rows(real *to, const fl_product_job *job, ptrdiff_t r, ptrdiff_
 static void product_tile(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
     const fl_product_job *job = arg;
     struct product_scratch *s = (struct product_scratch *)scratch;
-    const ptrdiff_t across = parts(job->rows, P_TILE_ROWS), r0 = unit % across * P_TILE_ROWS;
+    const ptrdiff_t across = rounded_up(job->rows, P_TILE_ROWS), r0 = unit % across * P_TILE_ROWS;
     const ptrdiff_t c0 = unit / across * P_TILE_PANELS * P_COLUMNS;
     const ptrdiff_t rows = at_most(job->rows - r0, P_TILE_ROWS);
     const ptrdiff_t end = c0 + at_most(job->columns - c0, P_TILE_PANELS * P_COLUMNS);

@@ -183,7 +183,7 @@ def blocks_of(job: LinearJob) -> tuple[int, bool]:
     fit = min(KEPT_BYTES // max(row_bytes, 1), ROWS)
     if job.grads is None or fit < min(n, KEPT_ROWS):
         return min(n, ROWS), False
-    return min(n, fit // KEPT_ROWS * KEPT_ROWS), True
+    return min(n, max(1, fit // KEPT_ROWS) * KEPT_ROWS), True
 
 
 class Tiles:
@@ -322,7 +322,7 @@ def tiled(job: LinearJob) -> Array:
         g[...] = 0
     for start in range(0, n, step):
         rows = slice(start, min(n, start + step))
-        x = np.ascontiguousarray(job.input[rows], job.real)
+        x = np.require(job.input[rows], job.real, ["C", "A"])
         for k in range(k_all):
             state = RowState(job, k, rows)
             if tiles is not None:

@@ -3,7 +3,7 @@
 
 cdef enum:
     CACHE_LINE = 64
-    PANEL_BYTES = 8 << 20  # of columns that are packed at a time, in all
+    PANEL_BYTES = 8 << 20  # of columns that are packed at a time, but a tile of columns at least
     FEW_TILES = 1          # that meet each column: not worth packing columns for all of them at once
     STEPS_OF_ELEMENT = 32  # multiplications that take as long as an element of a loss, for `run`
 
@@ -54,16 +54,20 @@ cdef int multiply_packed(const fl_kernels *table, fl_product_job *job, cnp.dtype
 
 
 def product(cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, bint add=False):
-    """out = a @ b, or out += a @ b. Native floats of one dtype; a and b contiguous along one axis, out along rows."""
+    """out = a @ b, or out += a @ b. Native aligned floats of one dtype; a and b contiguous along one axis, out along
+    rows."""
     cdef const fl_kernels *table = fl_table(cnp.PyArray_ITEMSIZE(a))
     cdef fl_product_job job
-    cdef Py_ssize_t unused
+    cdef Py_ssize_t out_along
     memset(&job, 0, sizeof(fl_product_job))
     job.rows, job.depth, job.columns = cnp.PyArray_DIMS(a)[0], cnp.PyArray_DIMS(a)[1], cnp.PyArray_DIMS(b)[1]
     job.a, job.b, job.out = cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(out)
     steps_of(a, 1, &job.a_apart, &job.a_along)
     steps_of(b, 0, &job.b_apart, &job.b_along)
-    steps_of(out, 1, &job.out_apart, &unused)
+    steps_of(out, 1, &job.out_apart, &out_along)
+    if ((out_along != 1 and job.rows > 0) or cnp.PyArray_DIMS(b)[0] != job.depth or cnp.PyArray_DIMS(out)[0] != job.rows
+            or cnp.PyArray_DIMS(out)[1] != job.columns):
+        raise ValueError(f"a product of {np.shape(a)} and {np.shape(b)} does not go into rows of {np.shape(out)}")
     job.add = add
     if job.depth == 0 and not add:
         out[...] = 0

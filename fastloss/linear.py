@@ -64,12 +64,12 @@ def linear_cross_entropy(
     -----
     Tiles of the product, at most 16 MB at a time, enter an online log-sum-exp. For gradients the logits of as many rows
     as fit into 128 MB are kept meanwhile; with more than 262 144 classes (float32), fewer than 128 rows would fit, and
-    tiles are computed a second time instead. Memory beyond inputs and gradients is that, some 8 MB of packed columns,
-    and a few numbers per row: it does not grow with N * V. The matrix products are our own, in the working type:
-    float64 if a floating operand is float64 or none is floating, else float32 (float16 and bfloat16 are converted tile
-    by tile); their sums are in parts of 128 terms, all other sums are float64. The bits of a row's loss do not depend
-    on threads, on other rows or on whether gradients are asked for. They are those of one machine and one build of
-    NumPy, whose logarithm finishes a row.
+    tiles are computed a second time instead. Memory beyond inputs and gradients is that, at most 16 MB of packed
+    columns, and a few numbers per row: it does not grow with N * V. The matrix products are our own, in the working
+    type: float64 if a floating operand is float64 or none is floating, else float32 (float16 and bfloat16 are converted
+    tile by tile); their sums are in parts of 128 terms, all other sums are float64. The bits of a row's loss do not
+    depend on threads, on other rows or on whether gradients are asked for. They are those of one machine and one build
+    of NumPy, whose logarithm and exponential finish a row.
 
     Source: ``torch.nn.functional.linear_cross_entropy``.
 

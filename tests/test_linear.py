@@ -201,16 +201,29 @@ def test_dtypes_are_read_as_they_are(tiles, dtype):
 
 
 def test_strides_and_layouts(tiles):
-    """Any strides give the result of contiguous operands, but for the order of sums in the product."""
+    """Any strides, and addresses off their alignment, give the bits of contiguous operands."""
     o = draw((20, 90, 6, (2,)), np.float64)
     expected = call(o, "labels", True, True, return_grad=True)
     gaps = {k: np.repeat(v, 2, axis=-1)[..., ::2] if v.ndim else v for k, v in o.items()}
     fortran = {k: np.asfortranarray(v) for k, v in o.items()}
     flip = {k: v[::-1].copy()[::-1] for k, v in o.items()}
-    for variant in (gaps, fortran, flip):
-        found = call(variant, "labels", True, True, return_grad=True)
-        for a, b in zip((found[0], *found[1]), (expected[0], *expected[1]), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+    for variant in (gaps, fortran, flip, {k: unaligned(v) for k, v in o.items()}):
+        assert bits(call(variant, "labels", True, True, return_grad=True)) == bits(expected)
+
+
+def unaligned(a):
+    """The same array a byte off its alignment."""
+    memory = np.zeros(a.nbytes + 1, np.uint8)[1:]
+    memory[...] = np.frombuffer(a.tobytes(), np.uint8)
+    return memory.view(a.dtype).reshape(a.shape)
+
+
+def test_few_rows_of_very_many_classes(monkeypatch):
+    """Fewer rows than a block is to keep, all of which fit."""
+    o = draw((50, 64, 5, ()), np.float32)
+    expected = call(o, "labels", True, True, return_grad=True)
+    monkeypatch.setattr(_call_linear, "KEPT_BYTES", 100 * 64 * 4)
+    assert bits(call(o, "labels", True, True, return_grad=True)) == bits(expected)
 
 
 def test_run_to_run_and_threads():

@@ -26,7 +26,7 @@ def product(a, b, out=None, add=False):
 
 
 def exact(a, b):
-    """To float64 or longdouble, without BLAS."""
+    """To longdouble, without BLAS."""
     return np.einsum("ik,kj->ij", a.astype(np.longdouble), b.astype(np.longdouble))
 
 
@@ -128,10 +128,23 @@ def test_nothing_to_multiply(shape):
     assert not out.any()
 
 
-def test_matrix_contiguous_along_neither_axis():
-    a = np.ones((6, 6))[::2, ::2]
+def test_broadcast_rows(rng):
+    """Of stride 0, which `linear_weight` may have."""
+    a, b = drawn(rng, 60, 40, 70, np.float32)
+    same = np.broadcast_to(b[:, 5].copy(), (70, 40))
+    assert bits(product(a, same.T)) == bits(product(a, np.ascontiguousarray(same.T)))
+    assert bits(product(np.broadcast_to(a[3], a.shape), b)) == bits(product(a[[3] * 60], b))
+
+
+def test_what_does_not_fit_is_refused():
+    a = np.ones((6, 6))
     with pytest.raises(ValueError, match="contiguous along neither axis"):
-        product(a, a)
+        product(a[::2, ::2], a)
+    for out in (np.ones((6, 6)).T, np.ones((6, 5)), np.ones((5, 6))):
+        with pytest.raises(ValueError, match="does not go into"):
+            product(a, a, out)
+    with pytest.raises(ValueError, match="does not go into"):
+        product(a, a[:5])
 
 
 def test_equal_bits_of_fused_isas(run_python):
