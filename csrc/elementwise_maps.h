@@ -8,11 +8,9 @@
 #include "tile.h"
 
 /* GCC makes jumps between the branches of nested conditions before it turns them into selections, which are more then. What
- * that costs: tools/instructions.py, with and without. GCC 11 forgets -fno-trapping-math here, and vectorises nothing. */
+ * that costs: tools/instructions.py, with and without. GCC 11 forgets -fno-trapping-math here, and vectorises little. */
 #if !defined(__clang__) && __GNUC__ >= 12
 #define MAPS_TELL_GCC
-#endif
-#ifdef MAPS_TELL_GCC
 #pragma GCC push_options
 #pragma GCC optimize("no-thread-jumps", "no-tree-loop-distribute-patterns") /* nor is a memset made of beat[] below */
 #endif

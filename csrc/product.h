@@ -4,8 +4,8 @@
  * tiles and the width of registers, and whatever else is in the matrix. (The x86-64 baseline does not fuse.)
  *
  * A unit is a tile of out. Piece by piece of the depth its rows of a are packed in the scratch, P_ROWS rows abreast, and
- * meet b's columns, P_COLUMNS abreast, which are packed beforehand (pack_panel) or, where b meets a tile or two only, on
- * the way. The sums of P_ROWS x P_COLUMNS stand in registers. */
+ * meet b's columns, P_COLUMNS abreast, which are packed beforehand (pack_product) or, where each meets one tile only, on the
+ * way. The sums of P_ROWS x P_COLUMNS stand in registers. */
 #ifndef FL_PRODUCT_H
 #define FL_PRODUCT_H
 
@@ -74,12 +74,12 @@ FL_INLINE void pack_square(real *to, int width, const struct strip *s, ptrdiff_t
 /* to[depth][width]: at most `width` vectors, zeros in place of those that lack. Of a width that is not whole registers
  * the last reaches into the next step, which is written after it: the last registers first. */
 FL_INLINE void pack_panel(real *to, int width, const struct strip *s, ptrdiff_t depth) {
-    const ptrdiff_t n = s->vectors < width ? s->vectors : width;
+    const ptrdiff_t n = at_most(s->vectors, width);
     if (s->along == 1 && s->apart != 1) {
         const struct strip own = {s->from, s->apart, 1, n};
         for (ptrdiff_t first = (width - 1) / REALS * REALS; first >= 0; first -= REALS)
             for (ptrdiff_t i = 0; i < depth; i += REALS)
-                pack_square(to + i * width + first, width, &own, first, i, depth - i < REALS ? depth - i : REALS);
+                pack_square(to + i * width + first, width, &own, first, i, at_most(depth - i, REALS));
         return;
     }
     for (ptrdiff_t i = 0; i < depth; i++) {

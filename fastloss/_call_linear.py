@@ -193,6 +193,7 @@ class Tiles:
         classes, _, features = job.linear_weight.shape
         fit = TILE_BYTES // (max(rows, features) * job.real.itemsize)
         self.job, self.keeps = job, keeps
+        # Whole pieces of a row, where one fits, so that no bit depends on where tiles end.
         part = min(PIECE_BYTES // job.real.itemsize, max(LANES, fit))
         self.width = max(LANES, min(whole_lanes(classes), fit // part * part // LANES * LANES))
         self.logits = np.empty((rows, whole_lanes(classes) if keeps else self.width), job.real)

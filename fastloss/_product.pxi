@@ -4,7 +4,6 @@
 cdef enum:
     CACHE_LINE = 64
     PANEL_BYTES = 8 << 20  # of columns that are packed at a time, but a tile of columns at least
-    FEW_TILES = 1          # that meet each column: not worth packing columns for all of them at once
     STEPS_OF_ELEMENT = 32  # multiplications that take as long as an element of a loss, for `run`
 
 
@@ -72,7 +71,7 @@ def product(cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, bint add=False):
     if job.depth == 0 and not add:
         out[...] = 0
     elif job.depth > 0 and job.rows > 0 and job.columns > 0:
-        if blocks(job.rows, table.product_rows) > FEW_TILES:
+        if job.rows > table.product_rows:
             multiply_packed(table, &job, a.dtype)
         else:
-            multiply(table, &job)
+            multiply(table, &job)  # each column meets one tile, which packs it on the way

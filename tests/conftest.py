@@ -67,6 +67,24 @@ def run_python():
 
 
 @pytest.fixture
+def same_on_fused_isas(run_python):
+    """Run a program that prints a digest on every ISA of this machine; those that fuse multiply-add print the same."""
+    from fastloss import isas
+
+    def check(program: str) -> None:
+        printed = {}
+        for isa, state in isas().items():
+            if state["compiled"] and state["supported"]:
+                result = run_python(program, FASTLOSS_ISA=isa)
+                assert result.returncode == 0, result.stderr
+                printed[isa] = result.stdout.strip()
+        assert all(printed.values())
+        assert len({digest for isa, digest in printed.items() if isa != "baseline"}) <= 1, printed
+
+    return check
+
+
+@pytest.fixture
 def run(capsys):
     """Run the command in this process: (exit status, stdout, stderr)."""
     from fastloss import cli

@@ -254,14 +254,8 @@ print(digest.hexdigest())
 """
 
 
-def test_fma_isas_give_equal_bits(run_python):
-    usable = [name for name, state in fl.isas().items() if state["compiled"] and state["supported"]]
-    found = {}
-    for isa in usable:
-        result = run_python(DIGEST, FASTLOSS_ISA=isa)
-        assert result.returncode == 0, result.stderr
-        found[isa] = result.stdout
-    assert len({digest for isa, digest in found.items() if isa != "baseline"}) <= 1
+def test_fma_isas_give_equal_bits(same_on_fused_isas):
+    same_on_fused_isas(DIGEST)
 
 
 def test_a_row_is_the_same_alone(rng):

@@ -309,16 +309,17 @@ def check_isa(isa, code):
 def allowed_of_compiler(path):
     """What may be scalar of the compiler that the object's comment names, and what need not be packed at all."""
     comment = run("readelf", "-p", ".comment", path)
-    scalar = CLANG_SCALAR_ALLOWED if "clang" in comment else {}
-    return scalar.keys(), (OLD_GCC_ALLOWED if re.search(r"GCC: \(.*\) 11\.", comment) else {}).keys()
+    may_be_scalar = CLANG_SCALAR_ALLOWED if "clang" in comment else {}
+    may_be_anything = OLD_GCC_ALLOWED if re.search(r"GCC: \(.*\) 11\.", comment) else {}
+    return may_be_scalar.keys(), may_be_anything.keys()
 
 
 def check_loops(path, isa, real, name, code):
     """Faults of a hot function: scalar arithmetic in an innermost loop, or no packed arithmetic in any."""
     loops = innermost_loops(code)
     faults = []
-    names, (scalar, neither) = {name, f"{isa}_{real} {name}"}, allowed_of_compiler(path)
-    scalar_allowed = names & (SCALAR_ALLOWED.keys() | scalar | neither)
+    names, (may_be_scalar, may_be_anything) = {name, f"{isa}_{real} {name}"}, allowed_of_compiler(path)
+    scalar_allowed = names & (SCALAR_ALLOWED.keys() | may_be_scalar | may_be_anything)
     for loop in [] if scalar_allowed else loops:
         scalar = [i.mnemonic for i in loop if is_scalar(isa, i)]
         if scalar:
@@ -327,7 +328,7 @@ def check_loops(path, isa, real, name, code):
         if len(loop) <= SHORT_LOOP and carried_in_memory(loop):
             faults.append(f"sums in memory in the loop at {loop[0].address:#x}")
     widest = name.startswith("map_")  # the others mix float and double, and may be narrower
-    unpacked_allowed = name in UNPACKED_ALLOWED or f"{isa}_{real} {name}" in SCALAR_ALLOWED or names & neither
+    unpacked_allowed = name in UNPACKED_ALLOWED or f"{isa}_{real} {name}" in SCALAR_ALLOWED or names & may_be_anything
     if not unpacked_allowed and not any(is_packed(isa, i, widest) for loop in loops for i in loop):
         where = f" in {WIDEST.get(isa, 'vector')} registers" if widest else ""
         faults.append(f"no packed arithmetic{where} in any of {len(loops)} innermost loops")

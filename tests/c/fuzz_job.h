@@ -43,7 +43,8 @@ static struct job {
     fl_row_job other;
     struct output outputs[MAX_OUTPUTS];
     int n_outputs;
-    ptrdiff_t groups;           /* of overlaps; of a product: whether its columns are packed beforehand */
+    ptrdiff_t groups;           /* of overlaps */
+    int packed;                 /* the columns of a product are packed beforehand */
     ptrdiff_t units, size, bad; /* bad: the first offender that a plain loop finds, -1, or -2: it was not asked */
     double counted;             /* rows that count, or -1 */
     fl_partial found[MAX_ISAS];

@@ -69,8 +69,8 @@ static void pack_columns(const fl_kernels *table, fl_partial *partials, fl_fold 
     fl_product_job *p = &job.product;
     const ptrdiff_t panels = (p->columns + table->product_panel - 1) / table->product_panel;
     const ptrdiff_t pieces = (p->depth + table->product_depth - 1) / table->product_depth;
-    if (job.groups) p->panels = memory((size_t)(panels * table->product_panel * p->depth * job.real_size), 0);
-    for (ptrdiff_t unit = 0; job.groups && unit < panels * pieces; unit++)
+    if (job.packed) p->panels = memory((size_t)(panels * table->product_panel * p->depth * job.real_size), 0);
+    for (ptrdiff_t unit = 0; job.packed && unit < panels * pieces; unit++)
         fl_parallel_for(unit, unit + 1, 1, 1, table->pack_product, p, partials, fold);
 }
 

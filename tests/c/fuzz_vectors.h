@@ -158,7 +158,7 @@ static void draw_product(struct source *s) {
     p->out_apart = p->columns + pick(s, 4);
     p->out = reals((p->rows - 1) * p->out_apart + p->columns);
     p->add = chance(s, 50);
-    job.groups = chance(s, 50);
+    job.packed = chance(s, 50);
     job.size = p->rows * p->columns;
 }
 
