@@ -23,6 +23,7 @@ struct map {
 };
 
 typedef struct term (*op_fn)(const real *x, const real *p);
+typedef ireal (*odd_fn)(real target); /* bits, 0 but for the sign if it is one that an op holds for */
 
 FL_INLINE struct term term_at(const struct map *m, ptrdiff_t i, op_fn op, int n_in, const real *p) {
     const real x[FL_MAX_OPERANDS] = {m->in[0][i], n_in > 1 ? m->in[1][i] : 0, n_in > 2 ? m->in[2][i] : 0,
@@ -76,11 +77,13 @@ FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 
 /* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
  * into this loop: GCC keeps the sums in registers only as long as every store there is a plain one and none is behind a
- * condition; in memory each step waits for the one before (on Zen 5 twice as long). */
-FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad) {
+ * condition; in memory each step waits for the one before (on Zen 5 twice as long). Gives what `odd` finds in
+ * any of the elements, but for its sign. */
+FL_INLINE ireal sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad, odd_fn odd) {
     const struct map local = *m;
     real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
     double sum[FL_LANES];
+    ireal found[FL_LANES] = {0}, any = 0;
     memcpy(sum, lane, sizeof sum);
     for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
         for (int k = 0; k < n_in; k++) ask_ahead(local.in[k] + i);
@@ -90,20 +93,39 @@ FL_INLINE void sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn o
             sum[l] += (double)t.value;
             if (n_grad > 0) grad0[i + l] = t.grad[0] * local.scale;
             if (n_grad > 1) grad1[i + l] = t.grad[1] * local.scale;
+            if (odd) found[l] |= odd(local.in[n_in - 1][i + l]);
         }
     }
     memcpy(lane, sum, sizeof sum);
+    for (int l = 0; odd && l < FL_LANES; l++) any |= found[l];
+    return (ireal)((ureal)any << 1);
 }
 
-enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, CHAINED_ABREAST = 1 };
+/* By `quick`, which holds for targets of 1 and -1; where there are others, once more by op. */
+FL_INLINE void sum_signs(const struct map *m, ptrdiff_t n, double *lane, op_fn quick, op_fn op, int n_in, int n_grad) {
+    double before[FL_LANES];
+    memcpy(before, lane, sizeof before);
+    if (!sum_lanes(m, n, lane, quick, n_in, n_grad, no_sign)) return;
+    memcpy(lane, before, sizeof before);
+    sum_lanes(m, n, lane, op, n_in, n_grad, NULL);
+}
+
+enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, SIGNED_ABREAST = 0, CHAINED_ABREAST = 1 };
 #define MAPPED(name, operands, predictions)
 #define CHAINED(name, operands, predictions)
 #define SUMMED(name, operands, predictions)                                                                           \
     static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
-        sum_lanes(m, n, lane, op_##name, operands, 0);                                                                \
+        sum_lanes(m, n, lane, op_##name, operands, 0, NULL);                                                          \
     }                                                                                                                 \
     static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
-        sum_lanes(m, n, lane, op_##name, operands, predictions);                                                      \
+        sum_lanes(m, n, lane, op_##name, operands, predictions, NULL);                                                \
+    }
+#define SIGNED(name, operands, predictions)                                                                           \
+    static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
+        sum_signs(m, n, lane, op_##name##_signs, op_##name, operands, 0);                                             \
+    }                                                                                                                 \
+    static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
+        sum_signs(m, n, lane, op_##name##_signs, op_##name, operands, predictions);                                   \
     }
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
     how(name, operands, predictions)                                                                                  \
@@ -121,6 +143,7 @@ enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, CHAINED_ABREAST = 1 };
 #undef MAPPED
 #undef CHAINED
 #undef SUMMED
+#undef SIGNED
 
 #ifdef MAPS_TELL_GCC
 #pragma GCC pop_options
@@ -138,6 +161,7 @@ struct row {
 #define MAPPED(name) {NULL, NULL}
 #define CHAINED(name) {NULL, NULL}
 #define SUMMED(name) {sum_value_##name, sum_grad_##name}
+#define SIGNED(name) SUMMED(name)
 static const struct row rows[] = {
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
     {{map_value_##name, map_grad_##name, map_hess_##name}, how(name), {d0, d1, d2, d3}},
@@ -148,6 +172,7 @@ static const struct row rows[] = {
 #undef MAPPED
 #undef CHAINED
 #undef SUMMED
+#undef SIGNED
 
 static const fl_loss_info elementwise_losses[] = {
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},

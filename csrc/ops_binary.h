@@ -69,6 +69,16 @@ FL_INLINE struct term op_hinge_embedding(const real *x, const real *p) {
     return (struct term){.value = value, .grad = {r_where(value == value, slope, value)}, .hess = value - value};
 }
 
+/* The same for y = 1 or -1 alone, of which the sign is enough, and the bits in which another number differs. */
+FL_INLINE struct term op_hinge_embedding_signs(const real *x, const real *p) {
+    const real s = x[0], d = p[0] - s;
+    const real value = r_by_sign(x[1], r_max(r_zero, d), s), passed = d >= 0 ? R(-1.0) : 0;
+    const real slope = r_by_sign(x[1], passed, 1);
+    return (struct term){.value = value, .grad = {value == value ? slope : value}, .hess = value - value};
+}
+
+FL_INLINE ireal no_sign(real y) { return r_bits(y) ^ r_bits(1); }
+
 /* max(0, margin - y (x1 - x2)), gradients in x1 and x2; the clamp passes them at equality. */
 FL_INLINE struct term op_margin_ranking(const real *x, const real *p) {
     const real y = x[2], d = x[0] - x[1], v = r_fma(-y, d, p[0]);

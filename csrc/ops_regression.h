@@ -64,9 +64,9 @@ FL_INLINE struct term op_log_cosh(const real *x, const real *p) {
 /* max(q (y - x), (q - 1) (y - x)); the gradient is 0 where they are equal, as that of l1. The loss has no curvature:
  * hess is 1, what boosting libraries take. */
 FL_INLINE struct term quantile(real x, real y, real q) {
-    const real d = x - y, side = d > 0 ? 1 - q : q, slope = r_copysign(side, d);
+    const real d = x - y, slope = r_by_sign(d, -q, 1 - q); /* of -0 too, so that every value of 0 is +0 */
     return (struct term){
-        .value = side * r_abs(d), .grad = {((d < 0) | (d > 0)) ? slope : d}, .hess = d != d ? d : 1};
+        .value = slope * d, .grad = {((d < 0) | (d > 0)) ? slope : d}, .hess = d != d ? d : 1};
 }
 
 FL_INLINE struct term op_quantile(const real *x, const real *p) { return quantile(x[0], x[1], p[0]); }

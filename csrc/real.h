@@ -57,6 +57,14 @@ FL_INLINE real r_where(int condition, real a, real b) {
     const ireal mask = -(ireal)condition;
     return r_from_bits((r_bits(a) & mask) | (r_bits(b) & ~mask));
 }
+/* By the sign of x, that of 0 and NaN too: one selection where registers are selected by signs. */
+FL_INLINE real r_by_sign(real x, real negative, real other) {
+#if FL_REAL == 64 && defined(__SSE2__) && !defined(__AVX2__) /* has no comparison of such integers */
+    return r_copysign(1, x) < 0 ? negative : other;
+#else
+    return r_where(r_bits(x) < 0, negative, other);
+#endif
+}
 /* The first argument wins only if it compares: a NaN in `b` stays, a NaN in `a` is dropped. */
 FL_INLINE real r_max(real a, real b) { return a > b ? a : b; }
 FL_INLINE real r_min(real a, real b) { return a < b ? a : b; }

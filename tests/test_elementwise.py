@@ -239,6 +239,28 @@ def test_gradients_at_kinks():
     _, (_, clamped) = fl.gaussian_nll_loss([2.0], [0.0], [0.0], eps=0.25, return_grad=True)
     _, (_, at_eps) = fl.gaussian_nll_loss([2.0], [0.0], [0.25], eps=0.25, return_grad=True)
     assert clamped == at_eps != 0
+    for dtype in (np.float32, np.float64):
+        values = fl.quantile_loss(np.array([0.0, -0.0], dtype), np.zeros(2, dtype), reduction="none")
+        assert not np.signbit(values).any()
+
+
+@pytest.mark.parametrize("other", [0.0, -0.0, 0.5, -3.0, np.inf, np.nan, -np.nan, "next to 1", "next to -1"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_of_hinges_see_a_target_that_is_no_sign(dtype, other):
+    """Sums take targets of 1 and -1 a shorter way; one other, wherever it stands, has the bits of the long way."""
+    if isinstance(other, str):
+        one = dtype(other.removeprefix("next to "))
+        other = np.nextafter(one, 2 * one)
+    x = (np.arange(80) / 16 - 2).astype(dtype)  # so that sums are exact
+    for place in range(0, 80, 3):
+        target = np.where(np.arange(80) % 5 < 2, 1, -1).astype(dtype)
+        target[place] = other
+        value, grad = fl.hinge_embedding_loss(x, target, reduction="sum", return_grad=True)
+        values, expected = fl.hinge_embedding_loss(x, target, reduction="none", return_grad=True)
+        assert bits(grad) == bits(expected)
+        assert bits(value) == bits(fl.hinge_embedding_loss(x, target, reduction="sum"))
+        np.testing.assert_equal(value, values.sum(dtype=np.float64))
+        assert values[place] == max(x[place], 1) or np.isnan(other)
 
 
 @each_case
