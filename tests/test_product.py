@@ -99,6 +99,18 @@ def test_rows_columns_and_threads_change_no_bit(dtype, rng):
         assert bits(part) == bits(np.ascontiguousarray(expected[slice(*rows), slice(*columns)]))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("depth", [385, 897, 1025, 2177, 3713])
+def test_few_rows_of_a_great_depth(depth, dtype, rng):
+    """Rows of one group are packed as far as there is room, then further; more rows piece by piece: the same bits."""
+    a, b = drawn(rng, 100, depth, 70, dtype)
+    expected = product(a, b)
+    assert (np.abs(expected - exact(a, b)) <= bound(a, b)).all()
+    for rows in (1, 2, 4, 5, 6, 7, 12, 13):
+        for matrix in (b, np.asfortranarray(b)):
+            assert bits(product(a[:rows], matrix)) == bits(expected[:rows])
+
+
 def test_columns_packed_in_several_goes(rng):
     """A second matrix of more than what is packed at a time."""
     a, b = drawn(rng, 100, 4000, 1300, np.float32)
