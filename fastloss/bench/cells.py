@@ -146,7 +146,10 @@ CTC = [
 
 TOKEN_CELLS = [
     *(_rows(shape, "tokens", loss=loss) for shape in ((512, 50257), (1024, 1000)) for loss in TOKENS),
-    *(_rows(shape, "linear", loss="linear_cross_entropy") for shape in ((2048, 1024, 50257), (256, 256, 8000))),
+    *(
+        _rows(shape, "linear", loss="linear_cross_entropy")
+        for shape in ((2048, 1024, 50257), (256, 256, 8000), (1, 1024, 8000))
+    ),
 ]
 
 MARGINS = [
