@@ -23,7 +23,7 @@ struct map {
 };
 
 typedef struct term (*op_fn)(const real *x, const real *p);
-typedef ireal (*odd_fn)(real target); /* bits, 0 but for the sign if it is one that an op holds for */
+typedef ireal (*odd_fn)(real target); /* 0 apart from the sign bit if the quick op holds for this target */
 
 FL_INLINE struct term term_at(const struct map *m, ptrdiff_t i, op_fn op, int n_in, const real *p) {
     const real x[FL_MAX_OPERANDS] = {m->in[0][i], n_in > 1 ? m->in[1][i] : 0, n_in > 2 ? m->in[2][i] : 0,
@@ -76,9 +76,9 @@ FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 }
 
 /* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
- * into this loop: GCC keeps the sums in registers only as long as every store there is a plain one and none is behind a
- * condition; in memory each step waits for the one before (on Zen 5 twice as long). Gives what `odd` finds in
- * any of the elements, but for its sign. */
+ * into this loop, but what is gathered as the sums are: GCC keeps these in registers only as long as every store there is a
+ * plain one and none is behind a condition; in memory each step waits for the one before (on Zen 5 twice as long). Gives
+ * the bits, sign aside, that `odd` finds in any of the targets. */
 FL_INLINE ireal sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad, odd_fn odd) {
     const struct map local = *m;
     real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];

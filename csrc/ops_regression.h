@@ -64,7 +64,7 @@ FL_INLINE struct term op_log_cosh(const real *x, const real *p) {
 /* max(q (y - x), (q - 1) (y - x)); the gradient is 0 where they are equal, as that of l1. The loss has no curvature:
  * hess is 1, what boosting libraries take. */
 FL_INLINE struct term quantile(real x, real y, real q) {
-    const real d = x - y, slope = r_by_sign(d, -q, 1 - q); /* of -0 too, so that every value of 0 is +0 */
+    const real d = x - y, slope = r_by_sign(d, -q, 1 - q); /* of -0 too: equal numbers cost +0 */
     return (struct term){
         .value = slope * d, .grad = {((d < 0) | (d > 0)) ? slope : d}, .hess = d != d ? d : 1};
 }

@@ -137,12 +137,14 @@ def test_one_sum_whatever_the_layout_of_blocks(case):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("offset", [0, 1, 5])
-@pytest.mark.parametrize("name", ["l1", "huber", "smape", "margin_ranking"])
+@pytest.mark.parametrize("name", ["l1", "huber", "smape", "margin_ranking", "hinge_embedding"])
 def test_gradients_beyond_the_caches(name, offset, dtype):
     """Gradients that are stored past the caches are those of calls so small that they are not, wherever they start."""
     size, piece, guard = 3 * 2**20 + 77, 2**15, 1234.0
     rng = np.random.default_rng(0)
     operands = [rng.normal(0, 2, size).astype(dtype) for _ in range(3 if name == "margin_ranking" else 2)]
+    if name == "hinge_embedding":  # signs, here and there another number
+        operands[1] = np.where(np.arange(size) % 99_999 == 5, operands[1], np.sign(operands[1])).astype(dtype)
     function = getattr(fl, f"{name}_loss")
     memory = [np.full(size + 64, guard, dtype) for _ in operands[1:]]
     outs = tuple(m[offset : offset + size] for m in memory)

@@ -229,8 +229,8 @@ def test_var_of_the_shape_less_its_last_axis():
         assert gvar.shape == var.shape and bits(gvar) == bits(evar)
 
 
-def test_gradients_at_kinks():
-    """As PyTorch's: l1 at equality is 0; gaussian's clamp passes the gradient as at eps."""
+def test_values_and_gradients_at_kinks():
+    """As PyTorch's: l1 at equality is 0; gaussian's clamp passes the gradient as at eps. Equal numbers cost +0."""
     assert fl.l1_loss([1.0], [1.0], return_grad=True)[1] == 0
     assert fl.huber_loss([1.5, -3.0], [0.0, 0.0], delta=1.5, reduction="none", return_grad=True)[1].tolist() == [
         1.5,
@@ -261,6 +261,18 @@ def test_sums_of_hinges_see_a_target_that_is_no_sign(dtype, other):
         assert bits(value) == bits(fl.hinge_embedding_loss(x, target, reduction="sum"))
         np.testing.assert_equal(value, values.sum(dtype=np.float64))
         assert values[place] == max(x[place], 1) or np.isnan(other)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("place", [0, 3000, 8000, 12_287])
+def test_sums_of_hinges_go_on_where_a_run_is_taken_again(dtype, place):
+    """In tiles whose targets are converted, of which the first or a later one has a target that is no sign."""
+    x = (np.arange(12_288) % 80 / 16 - 2).astype(dtype)
+    target = np.where(np.arange(12_288) % 5 < 2, 1, -1).astype(np.int8)
+    target[place] = 0
+    values = fl.hinge_embedding_loss(x, target, reduction="none").astype(np.float64)
+    assert fl.hinge_embedding_loss(x, target, reduction="sum") == values.sum()
+    assert fl.hinge_embedding_loss(x, target, reduction="sum", return_grad=True)[0] == values.sum()
 
 
 @each_case

@@ -105,10 +105,12 @@ def test_few_rows_of_a_great_depth(depth, dtype, rng):
     """Rows of one group are packed as far as there is room, then further; more rows piece by piece: the same bits."""
     a, b = drawn(rng, 100, depth, 70, dtype)
     expected = product(a, b)
+    added = product(a, b, np.ones_like(expected), add=True)
     assert (np.abs(expected - exact(a, b)) <= bound(a, b)).all()
     for rows in (1, 2, 4, 5, 6, 7, 12, 13):
-        for matrix in (b, np.asfortranarray(b)):
-            assert bits(product(a[:rows], matrix)) == bits(expected[:rows])
+        for matrix, left in itertools.product((b, np.asfortranarray(b)), (a[:rows], np.asfortranarray(a[:rows]))):
+            assert bits(product(left, matrix)) == bits(expected[:rows])
+            assert bits(product(left, matrix, np.ones((rows, 70), dtype), add=True)) == bits(added[:rows])
 
 
 def test_columns_packed_in_several_goes(rng):
