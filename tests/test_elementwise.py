@@ -250,7 +250,7 @@ def test_sums_of_hinges_see_a_target_that_is_no_sign(dtype, other):
     """Sums take targets of 1 and -1 a shorter way; one other, wherever it stands, has the bits of the long way."""
     if isinstance(other, str):
         one = dtype(other.removeprefix("next to "))
-        other = np.nextafter(one, 2 * one)
+        other = np.nextafter(one, one + one)
     x = (np.arange(80) / 16 - 2).astype(dtype)  # so that sums are exact
     for place in range(0, 80, 3):
         target = np.where(np.arange(80) % 5 < 2, 1, -1).astype(dtype)
