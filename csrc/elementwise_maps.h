@@ -6,6 +6,7 @@
 
 #include "elementwise_ops.h"
 #include "tile.h"
+#include "unsigned_sums.h"
 
 /* GCC makes jumps between the branches of nested conditions before it turns them into selections, which are more then. What
  * that costs: tools/instructions.py, with and without. GCC 11 forgets -fno-trapping-math here, and vectorises little. */
@@ -78,55 +79,71 @@ FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 /* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
  * into this loop, but what is gathered as the sums are: GCC keeps these in registers only as long as every store there is a
  * plain one and none is behind a condition; in memory each step waits for the one before (on Zen 5 twice as long). Gives
- * the bits, sign aside, that `odd` finds in any of the targets. */
-FL_INLINE ireal sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad, odd_fn odd) {
+ * 0 unless `odd` finds anything but the sign bit in a target, or values that are to be `without_sign` are not, in which
+ * case lane[] stays as it was. */
+FL_INLINE int sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad, odd_fn odd,
+                        int without_sign) {
     const struct map local = *m;
     real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
     double sum[FL_LANES];
+    real value[FL_LANES];
+    struct unsigned_sums sums = unsigned_start(lane);
     ireal found[FL_LANES] = {0}, any = 0;
-    memcpy(sum, lane, sizeof sum);
+    if (!without_sign) memcpy(sum, lane, sizeof sum);
     for (ptrdiff_t i = 0; i < n; i += FL_LANES) {
         for (int k = 0; k < n_in; k++) ask_ahead(local.in[k] + i);
         FL_ONE_STEP
         for (int l = 0; l < FL_LANES; l++) {
             const struct term t = term_at(&local, i + l, op, n_in, local.param);
-            sum[l] += (double)t.value;
+            if (without_sign)
+                value[l] = t.value;
+            else
+                sum[l] += (double)t.value;
             if (n_grad > 0) grad0[i + l] = t.grad[0] * local.scale;
             if (n_grad > 1) grad1[i + l] = t.grad[1] * local.scale;
             if (odd) found[l] |= odd(local.in[n_in - 1][i + l]);
         }
+        if (without_sign) unsigned_add(&sums, value);
     }
+    if (without_sign) return !unsigned_end(&sums, lane);
     memcpy(lane, sum, sizeof sum);
     for (int l = 0; odd && l < FL_LANES; l++) any |= found[l];
-    return (ireal)((ureal)any << 1);
+    return (ireal)((ureal)any << 1) != 0;
 }
 
-/* By `quick`, which holds for targets of 1 and -1; where there are others, once more by op. */
-FL_INLINE void sum_signs(const struct map *m, ptrdiff_t n, double *lane, op_fn quick, op_fn op, int n_in, int n_grad) {
+/* By a quicker way, which holds for most data; where it does not, once more by op. */
+FL_INLINE void sum_trying(const struct map *m, ptrdiff_t n, double *lane, op_fn quick, op_fn op, int n_in, int n_grad,
+                          odd_fn odd, int without_sign) {
     double before[FL_LANES];
-    memcpy(before, lane, sizeof before);
-    if (!sum_lanes(m, n, lane, quick, n_in, n_grad, no_sign)) return;
-    memcpy(lane, before, sizeof before);
-    sum_lanes(m, n, lane, op, n_in, n_grad, NULL);
+    if (odd) memcpy(before, lane, sizeof before);
+    if (!sum_lanes(m, n, lane, quick, n_in, n_grad, odd, without_sign)) return;
+    if (odd) memcpy(lane, before, sizeof before);
+    sum_lanes(m, n, lane, op, n_in, n_grad, NULL, 0);
 }
 
-enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, SIGNED_ABREAST = 0, CHAINED_ABREAST = 1 };
+#define SUMS(name, predictions, ...)                                                                                  \
+    static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
+        enum { n_grad = 0 };                                                                                          \
+        __VA_ARGS__;                                                                                                  \
+    }                                                                                                                 \
+    static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
+        enum { n_grad = predictions };                                                                                \
+        __VA_ARGS__;                                                                                                  \
+    }
+
+enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, UNSIGNED_ABREAST = 0, SIDED_ABREAST = 0, CHAINED_ABREAST = 1 };
 #define MAPPED(name, operands, predictions)
 #define CHAINED(name, operands, predictions)
 #define SUMMED(name, operands, predictions)                                                                           \
-    static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
-        sum_lanes(m, n, lane, op_##name, operands, 0, NULL);                                                          \
-    }                                                                                                                 \
-    static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
-        sum_lanes(m, n, lane, op_##name, operands, predictions, NULL);                                                \
-    }
-#define SIGNED(name, operands, predictions)                                                                           \
-    static void sum_value_##name(const struct map *m, ptrdiff_t n, double *lane) {                                    \
-        sum_signs(m, n, lane, op_##name##_signs, op_##name, operands, 0);                                             \
-    }                                                                                                                 \
-    static void sum_grad_##name(const struct map *m, ptrdiff_t n, double *lane) {                                     \
-        sum_signs(m, n, lane, op_##name##_signs, op_##name, operands, predictions);                                   \
-    }
+    SUMS(name, predictions, sum_lanes(m, n, lane, op_##name, operands, n_grad, NULL, 0))
+#if defined(FL_UNSIGNED_SUMS)
+#define UNSIGNED(name, operands, predictions)                                                                         \
+    SUMS(name, predictions, sum_trying(m, n, lane, op_##name, op_##name, operands, n_grad, NULL, 1))
+#else
+#define UNSIGNED SUMMED
+#endif
+#define SIDED(name, operands, predictions)                                                                            \
+    SUMS(name, predictions, sum_trying(m, n, lane, op_##name##_signs, op_##name, operands, n_grad, no_sign, 0))
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
     how(name, operands, predictions)                                                                                  \
     static void map_value_##name(const struct map *m, ptrdiff_t n) {                                                  \
@@ -143,7 +160,9 @@ enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, SIGNED_ABREAST = 0, CHAINED_ABREA
 #undef MAPPED
 #undef CHAINED
 #undef SUMMED
-#undef SIGNED
+#undef UNSIGNED
+#undef SIDED
+#undef SUMS
 
 #ifdef MAPS_TELL_GCC
 #pragma GCC pop_options
@@ -161,7 +180,8 @@ struct row {
 #define MAPPED(name) {NULL, NULL}
 #define CHAINED(name) {NULL, NULL}
 #define SUMMED(name) {sum_value_##name, sum_grad_##name}
-#define SIGNED(name) SUMMED(name)
+#define UNSIGNED(name) SUMMED(name)
+#define SIDED(name) SUMMED(name)
 static const struct row rows[] = {
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
     {{map_value_##name, map_grad_##name, map_hess_##name}, how(name), {d0, d1, d2, d3}},
@@ -172,7 +192,8 @@ static const struct row rows[] = {
 #undef MAPPED
 #undef CHAINED
 #undef SUMMED
-#undef SIGNED
+#undef UNSIGNED
+#undef SIDED
 
 static const fl_loss_info elementwise_losses[] = {
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3) {#name, operands, predictions, params},

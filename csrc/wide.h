@@ -40,6 +40,8 @@ FL_INLINE wide w_load(const real *from) {
 #endif
 }
 
+/* One register at a time: a memcpy of several goes through memory in other pieces, which is slow to read back. */
+FL_INLINE wide w_read(const double *from) { wide x; memcpy(&x, from, sizeof x); return x; }
 FL_INLINE void w_store(double *to, wide x) { memcpy(to, &x, sizeof x); }
 
 enum { WIDES = FL_LANES / WIDE };

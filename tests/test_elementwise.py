@@ -275,6 +275,52 @@ def test_sums_of_hinges_go_on_where_a_run_is_taken_again(dtype, place):
     assert fl.hinge_embedding_loss(x, target, reduction="sum", return_grad=True)[0] == values.sum()
 
 
+def block_sum(values):
+    """What a block's sum is by contract: 16 sums side by side in float64, folded by halves."""
+    with np.errstate(invalid="ignore"):
+        lanes = np.cumsum(values.reshape(-1, 16), axis=0, dtype=np.float64)[-1]
+        while lanes.size > 1:
+            lanes = lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]
+    return lanes[0]
+
+
+LARGEST = float(np.finfo(np.float32).max)
+KINDS_OF_DISTANCES = {
+    "usual": lambda u: u,
+    "zero": lambda u: 0 * u,
+    "subnormal": lambda u: np.floor(u * 50) * 2.0**-149,
+    "around the least normal": lambda u: np.ldexp(1.0, -128) * (1 + 5 * u),
+    "of every size": lambda u: np.exp2(u * 270 - 145),
+    "close to 2^128 together": lambda u: np.where(np.arange(u.size) % 16 == 5, 2.0**120 * (1 - 2.0**-24), u),
+    "2^128 together": lambda u: np.where(np.arange(u.size) % 16 == 5, 2.0**120, u),
+    "the largest": lambda u: np.where(u < 0.1, LARGEST, u),
+    "the largest, early": lambda u: np.where(np.arange(u.size) < 40, LARGEST, u),
+    "one infinity": lambda u: np.where(np.arange(u.size) == 4095, np.inf, u),
+    "one NaN": lambda u: np.where(np.arange(u.size) == 77, np.nan, u),
+    "one NaN with a sign": lambda u: np.where(np.arange(u.size) == 4000, -np.nan, u),
+}
+
+
+@pytest.mark.parametrize("target", [np.float32, np.int8], ids=["at once", "by tiles"])
+@pytest.mark.parametrize("kind", KINDS_OF_DISTANCES)
+def test_sums_of_floats_without_sign(kind, target, rng):
+    """Their bits are put into doubles as they are, and added so as long as nothing but small floats is met."""
+    x = KINDS_OF_DISTANCES[kind](rng.random(4096)).astype(np.float32)
+    y = np.zeros(4096, target)
+    losses = {
+        "l1_loss": {}, "mse_loss": {}, "huber_loss": {"delta": 0.5}, "smooth_l1_loss": {"beta": 0.5},
+        "quantile_loss": {"q": 0.75}, "mape_loss": {}, "smape_loss": {},
+    }  # fmt: skip
+    for name, options in losses.items():
+        function = getattr(fl, name)
+        expected = block_sum(function(x, y, reduction="none", **options))
+        for given in (x, -x):
+            options = {"q": 0.25} if given is not x and "q" in options else options  # of the other side
+            value = function(given, y, reduction="sum", **options)
+            np.testing.assert_equal(value, expected, err_msg=name)
+            np.testing.assert_equal(function(given, y, reduction="sum", return_grad=True, **options)[0], expected)
+
+
 @each_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nan_stays_with_its_element(case, dtype):

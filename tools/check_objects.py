@@ -160,7 +160,7 @@ OLD_GCC_ALLOWED = dict.fromkeys(
         "baseline_32 column_fold_moment",
     ),
     "a selection becomes a branch",
-)
+) | {"avx2_32 sum_grad_smooth_l1": "one of its four sums is in memory for want of a register"}
 UNPACKED_ALLOWED = {
     "map_value_identity": "copies",
     "map_grad_identity": "copies",
@@ -324,7 +324,7 @@ def check_loops(path, isa, real, name, code):
         scalar = [i.mnemonic for i in loop if is_scalar(isa, i)]
         if scalar:
             faults.append(f"scalar {', '.join(sorted(set(scalar)))} in the loop at {loop[0].address:#x}")
-    for loop in loops if name.startswith("sum_") else []:
+    for loop in loops if name.startswith("sum_") and not names & may_be_anything else []:
         if len(loop) <= SHORT_LOOP and carried_in_memory(loop):
             faults.append(f"sums in memory in the loop at {loop[0].address:#x}")
     widest = name.startswith("map_")  # the others mix float and double, and may be narrower

@@ -55,6 +55,7 @@ TESTS = {
     "vecmath.h": "fuzz vecmath accuracy extremes",
     "packet.h": f"vecmath {SOFTMAX}",
     "wide.h": "distance ranking",
+    "unsigned_sums.h": "elementwise",
     "stream.h": f"bits {ELEMENTWISE}",
     "softmax": f"{SOFTMAX} accuracy",
     "margin": "margin fuzz",
