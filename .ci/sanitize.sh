@@ -35,7 +35,6 @@ env LD_PRELOAD="$preload $("$cc" -print-file-name=libstdc++.so)" PYTHONMALLOC=ma
     --deselect tests/test_lovasz.py::test_memory_beyond_inputs_and_gradients \
     --deselect tests/test_wasserstein_spans.py::test_memory_does_not_grow_with_the_samples \
     --deselect tests/test_wasserstein_spans.py::test_conversion_takes_one_copy \
-    --deselect tests/test_bits.py::test_thread_counts \
     --deselect tests/test_bits.py::test_run_to_run \
     --deselect tests/test_bits.py::test_callers_in_several_threads \
     --deselect tests/test_bits.py::test_fma_isas_give_equal_bits \

@@ -79,8 +79,8 @@ FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
 /* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
  * into this loop, but what is gathered as the sums are: GCC keeps these in registers only as long as every store there is a
  * plain one and none is behind a condition; in memory each step waits for the one before (on Zen 5 twice as long). Gives
- * 0 unless `odd` finds anything but the sign bit in a target, or values that are to be `without_sign` are not, in which
- * case lane[] stays as it was. */
+ * 0 unless `odd` finds anything but the sign bit in a target, or values that are to be `without_sign` are not, for which
+ * lane[] stays as it was; nobody asks for both. */
 FL_INLINE int sum_lanes(const struct map *m, ptrdiff_t n, double *lane, op_fn op, int n_in, int n_grad, odd_fn odd,
                         int without_sign) {
     const struct map local = *m;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* unsigned_sums.h: sums of floats without a sign in float64, lane by lane, with the bits that any other way has, but quicker.
- * Two shifts put a float's bits into a double's places, where they mean 2^-896 times its value, subnormals included; to
- * convert floats, a register has to be taken apart across its halves, and no processor is quick at that. Every step is
- * rounded as the sum's own would be. A sign, an infinity and NaN are 2^-768 or more there, as 2^128 is, and sums of
+ * Two shifts, or a mask and one, put a float's bits into a double's places, where they mean 2^-896 times its value, subnormals included; to
+ * convert floats, a register has to be taken apart across its halves, which takes longer (on a Zen 3; other processors were
+ * not measured). Every step is rounded as the sum's own would be. A sign, an infinity and NaN are 2^-768 or more there, as 2^128 is, and sums of
  * numbers without a sign do not fall: one below that has met none of these. For registers of 32 and 64 bytes: those of 16
  * are converted as quickly. */
 #ifndef FL_UNSIGNED_SUMS_H
@@ -61,7 +61,8 @@ FL_INLINE void unsigned_add(struct unsigned_sums *sums, const real *v) {
     }
 }
 
-/* The sums to lane[], which holds what they started from; or 0, and lane[] as it was, where one does not stay below. */
+/* The sums to lane[], which holds what they started from; or 0, and lane[] as it was, where one does not stay below, or
+ * where they started from one with a sign, which such a sum would keep. */
 FL_INLINE int unsigned_end(const struct unsigned_sums *sums, double *lane) {
     const uint64_t most = ((uint64_t)255 << 52) - 1; /* the bits of what stands before 2^-768 */
     wide_bits over = {0};

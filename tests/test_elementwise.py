@@ -290,6 +290,7 @@ KINDS_OF_DISTANCES = {
     "zero": lambda u: 0 * u,
     "subnormal": lambda u: np.floor(u * 50) * 2.0**-149,
     "around the least normal": lambda u: np.ldexp(1.0, -128) * (1 + 5 * u),
+    "of many digits": lambda u: np.exp2(u * 100 - 50),
     "of every size": lambda u: np.exp2(u * 270 - 145),
     "close to 2^128 together": lambda u: np.where(np.arange(u.size) % 16 == 5, 2.0**120 * (1 - 2.0**-24), u),
     "2^128 together": lambda u: np.where(np.arange(u.size) % 16 == 5, 2.0**120, u),
@@ -301,24 +302,28 @@ KINDS_OF_DISTANCES = {
 }
 
 
+def ranking_loss(input, target, **options):
+    """max(0, x) of x = input - target."""
+    return fl.margin_ranking_loss(input, target, -np.ones(4096, np.float32), **options)
+
+
 @pytest.mark.parametrize("target", [np.float32, np.int8], ids=["at once", "by tiles"])
 @pytest.mark.parametrize("kind", KINDS_OF_DISTANCES)
-def test_sums_of_floats_without_sign(kind, target, rng):
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sums_of_floats_without_sign(kind, target, sign, rng):
     """Their bits are put into doubles as they are, and added so as long as nothing but small floats is met."""
-    x = KINDS_OF_DISTANCES[kind](rng.random(4096)).astype(np.float32)
+    x = sign * KINDS_OF_DISTANCES[kind](rng.random(4096)).astype(np.float32)
     y = np.zeros(4096, target)
     losses = {
-        "l1_loss": {}, "mse_loss": {}, "huber_loss": {"delta": 0.5}, "smooth_l1_loss": {"beta": 0.5},
-        "quantile_loss": {"q": 0.75}, "mape_loss": {}, "smape_loss": {},
+        fl.l1_loss: {}, fl.mse_loss: {}, fl.huber_loss: {"delta": 0.5}, fl.smooth_l1_loss: {"beta": 0.5},
+        fl.quantile_loss: {"q": 0.7}, fl.mape_loss: {}, fl.smape_loss: {}, ranking_loss: {},
     }  # fmt: skip
-    for name, options in losses.items():
-        function = getattr(fl, name)
-        expected = block_sum(function(x, y, reduction="none", **options))
-        for given in (x, -x):
-            options = {"q": 0.25} if given is not x and "q" in options else options  # of the other side
-            value = function(given, y, reduction="sum", **options)
-            np.testing.assert_equal(value, expected, err_msg=name)
-            np.testing.assert_equal(function(given, y, reduction="sum", return_grad=True, **options)[0], expected)
+    for function, options in losses.items():
+        values, grads = function(x, y, reduction="none", return_grad=True, **options)
+        value, found = function(x, y, reduction="sum", return_grad=True, **options)
+        np.testing.assert_equal(value, block_sum(values), err_msg=function.__name__)
+        assert bits(found) == bits(grads), function.__name__
+        np.testing.assert_equal(function(x, y, reduction="sum", **options), value)
 
 
 @each_case

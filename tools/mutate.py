@@ -55,7 +55,7 @@ TESTS = {
     "vecmath.h": "fuzz vecmath accuracy extremes",
     "packet.h": f"vecmath {SOFTMAX}",
     "wide.h": "distance ranking",
-    "unsigned_sums.h": "elementwise",
+    "unsigned_sums.h": "elementwise fuzz",
     "stream.h": f"bits {ELEMENTWISE}",
     "softmax": f"{SOFTMAX} accuracy",
     "margin": "margin fuzz",
