@@ -116,7 +116,9 @@ static void walk_map(int loss, int want, const struct map *m, ptrdiff_t n, real 
     const ptrdiff_t done = n & -(ptrdiff_t)FL_STEP;
     struct map last = *m;
     real *const value = *step++, *const hess = *step++;
-    void (*const map)(const struct map *, ptrdiff_t) = rows[loss].map[want & FL_HESS ? 2 : want & FL_GRAD ? 1 : 0];
+    const struct row *row = &rows[loss];
+    const int with = want & FL_HESS ? 2 : want & FL_GRAD ? 1 : 0, near = with < 2 && row->is_near && row->is_near(m, n);
+    void (*const map)(const struct map *, ptrdiff_t) = near ? row->near[with] : row->map[with];
     map(m, done);
     if (done == n) return;
     last.value = value, last.hess = hess;

@@ -76,6 +76,16 @@ FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
     __asm__ volatile("" : : "r"(beat) : "memory"); /* as if they were read */
 }
 
+/* Whether all of n elements, whole lanes, are such that op_NAME_near holds: op_NAME_far is 0, all its bits. */
+FL_INLINE int all_near(const struct map *m, ptrdiff_t n, op_fn far, int n_in) {
+    const struct map local = *m;
+    ireal any = 0;
+    n &= -(ptrdiff_t)FL_LANES;
+    FL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(term_at(&local, i, far, n_in, local.param).value);
+    return any == 0;
+}
+
 /* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
  * into this loop, but what is gathered as the sums are: GCC keeps these in registers only as long as every store there is a
  * plain one and none is behind a condition; in memory each step waits for the one before (on Zen 5 twice as long). Gives
@@ -131,9 +141,19 @@ FL_INLINE void sum_trying(const struct map *m, ptrdiff_t n, double *lane, op_fn 
         __VA_ARGS__;                                                                                                  \
     }
 
-enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, UNSIGNED_ABREAST = 0, SIDED_ABREAST = 0, CHAINED_ABREAST = 1 };
+enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, UNSIGNED_ABREAST = 0, SIDED_ABREAST = 0, CHAINED_ABREAST = 1, NEAR_ABREAST = 1 };
 #define MAPPED(name, operands, predictions)
 #define CHAINED(name, operands, predictions)
+#define NEAR(name, operands, predictions)                                                                             \
+    static int is_near_##name(const struct map *m, ptrdiff_t n) {                                                     \
+        return all_near(m, n, op_##name##_far, operands);                                                             \
+    }                                                                                                                 \
+    static void map_near_value_##name(const struct map *m, ptrdiff_t n) {                                             \
+        map_steps(m, n, op_##name##_near, operands, predictions, FL_VALUE, 1);                                        \
+    }                                                                                                                 \
+    static void map_near_grad_##name(const struct map *m, ptrdiff_t n) {                                              \
+        map_steps(m, n, op_##name##_near, operands, predictions, FL_VALUE | FL_GRAD, 1);                              \
+    }
 #define SUMMED(name, operands, predictions)                                                                           \
     SUMS(name, predictions, sum_lanes(m, n, lane, op_##name, operands, n_grad, NULL, 0))
 #if defined(FL_UNSIGNED_SUMS)
@@ -159,6 +179,7 @@ enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, UNSIGNED_ABREAST = 0, SIDED_ABREA
 #undef ROW
 #undef MAPPED
 #undef CHAINED
+#undef NEAR
 #undef SUMMED
 #undef UNSIGNED
 #undef SIDED
@@ -174,23 +195,27 @@ enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
 struct row {
     void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
     void (*sum[2])(const struct map *, ptrdiff_t n, double *lane); /* value, with gradients; or NULL */
+    int (*is_near)(const struct map *, ptrdiff_t n); /* whether the maps of near[] hold; or NULL */
+    void (*near[2])(const struct map *, ptrdiff_t n); /* value, with gradients */
     enum domain domain[FL_MAX_OPERANDS];
 };
 
-#define MAPPED(name) {NULL, NULL}
-#define CHAINED(name) {NULL, NULL}
-#define SUMMED(name) {sum_value_##name, sum_grad_##name}
+#define MAPPED(name)
+#define CHAINED(name)
+#define NEAR(name) .is_near = is_near_##name, .near = {map_near_value_##name, map_near_grad_##name},
+#define SUMMED(name) .sum = {sum_value_##name, sum_grad_##name},
 #define UNSIGNED(name) SUMMED(name)
 #define SIDED(name) SUMMED(name)
 static const struct row rows[] = {
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
-    {{map_value_##name, map_grad_##name, map_hess_##name}, how(name), {d0, d1, d2, d3}},
+    {.map = {map_value_##name, map_grad_##name, map_hess_##name}, how(name).domain = {d0, d1, d2, d3}},
 #include "elementwise.def"
 #undef ROW
 };
 
 #undef MAPPED
 #undef CHAINED
+#undef NEAR
 #undef SUMMED
 #undef UNSIGNED
 #undef SIDED

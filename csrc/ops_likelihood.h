@@ -222,22 +222,35 @@ FL_INLINE struct term op_tweedie(const real *x, const real *p) {
 
 /* The same for 1 < p < 2 and y >= 0, where neither term of the value is negative, so that nothing cancels in it. The
  * gradient is exp((1 - p) x) (exp(x) - y), which does: exp(x) has its low part. Where only one term counts it is
- * exp((2 - p) x). */
-FL_INLINE struct term op_tweedie_between(const real *x, const real *p) {
+ * exp((2 - p) x). `near`: of numbers that are not far, as below, so that no bound is met; the bits are the same. */
+FL_INLINE struct term tweedie_between(const real *x, const real *p, int near) {
     const real y = x[1], to_one = 1 - p[0], to_two = 2 - p[0]; /* exact */
     const real small = y < TWEEDIE_TINY ? TWEEDIE_UP : R(1.0), counts = x[0] > TWEEDIE_BELOW ? small : R(1.0);
-    const real below = x[0] < 0 ? counts : R(1.0), by = x[0] > TWEEDIE_LARGE ? TWEEDIE_DOWN : below;
-    const real back = r_from_bits((ireal)(2 * V_ONE_BITS - (ureal)r_bits(by)));
-    const struct exp_parts e = v_exp_parts(v_bounded(x[0]));
-    const real half = e.half * by, rate = half * e.mantissa * e.rest, low = r_if_finite(half * e.low * e.rest);
-    const real finite = (rate - y * by) + low, endless = x[0] <= R_MAX ? -R_INFINITY : finite;
-    const real d = y > R_MAX ? endless : finite;
-    const real one = r_exp_product(1, to_two, x[0]), both = r_copysign(r_exp_product(r_abs(d), to_one, x[0]) * back, d);
-    const real beside = y <= R_MAX ? one : both, above = x[0] > TWEEDIE_ABOVE ? beside : both;
-    struct term t = op_tweedie(x, p);
-    t.value = r_exp_product(1 / to_two, to_two, x[0]) - r_exp_product(y, to_one, x[0]) * (1 / to_one);
-    t.grad[0] = y == 0 ? one : above;
-    return t;
+    const real below = x[0] < 0 ? counts : R(1.0), scale = x[0] > TWEEDIE_LARGE ? TWEEDIE_DOWN : below;
+    const real by = near ? R(1.0) : scale, back = r_from_bits((ireal)(2 * V_ONE_BITS - (ureal)r_bits(by)));
+    real (*const times_exp)(real, real, real) = near ? v_exp_product : r_exp_product;
+    const struct exp_parts e = v_exp_parts(near ? x[0] : v_bounded(x[0]));
+    const real half = e.half * by, rate = half * e.mantissa * e.rest, rest = half * e.low * e.rest;
+    const real finite = (rate - y * by) + (near ? rest : r_if_finite(rest));
+    const real endless = x[0] <= R_MAX ? -R_INFINITY : finite, d = !near && y > R_MAX ? endless : finite;
+    const real one = times_exp(1, to_two, x[0]), both = r_copysign(times_exp(r_abs(d), to_one, x[0]) * back, d);
+    const real beside = y <= R_MAX ? one : both, above = !near && x[0] > TWEEDIE_ABOVE ? beside : both;
+    return (struct term){
+        .value = times_exp(1 / to_two, to_two, x[0]) - times_exp(y, to_one, x[0]) * (1 / to_one),
+        .grad = {y == 0 ? one : above},
+        .hess = near ? 0 : op_tweedie(x, p).hess,
+    };
+}
+
+FL_INLINE struct term op_tweedie_between(const real *x, const real *p) { return tweedie_between(x, p, 0); }
+FL_INLINE struct term op_tweedie_between_near(const real *x, const real *p) { return tweedie_between(x, p, 1); }
+
+/* 0 if x is of moderate size, and y is 0 or neither tiny nor infinite. */
+FL_INLINE struct term op_tweedie_between_far(const real *x, const real *p) {
+    (void)p;
+    const real large = r_abs(x[0]) <= TWEEDIE_LARGE ? 0 : R(1.0), endless = x[1] <= R_MAX ? 0 : R(1.0);
+    const real tiny = x[1] < TWEEDIE_TINY ? x[1] : 0;
+    return (struct term){.value = r_from_bits(r_bits(large) | r_bits(endless) | r_bits(tiny))};
 }
 
 /* The same of the mean v: v^(1 - p) (v / (2 - p) - y / (1 - p)), gradient v^-p (v - y). */

@@ -183,13 +183,18 @@ FL_INLINE struct exp_parts r_exp_parts(real x) {
 /* f exp(x) without low: overflows and underflows only if the product does. */
 FL_INLINE real r_exp_times(struct exp_parts e, real f) { return f * e.half * e.mantissa * e.rest; }
 
-/* f exp(c x) of f >= 0; the product c x, which may be large, is not rounded. Overflows only if the result does, but for f
- * that are no normal numbers. */
-FL_INLINE real r_exp_product(real f, real c, real x) {
+/* f exp(c x) of f >= 0 and c x from V_PARTS_MIN to V_PARTS_MAX; the product c x is not rounded. Overflows only if the result
+ * does, but for f that are no normal numbers. */
+FL_INLINE real v_exp_product(real f, real c, real x) {
     const real product = c * x, low = r_product_error(c, x, product);
     const struct exp_reduction e = v_exp_reduce(product, 2 * V_BIAS);
     const struct halves power = v_halves(e.bits);
-    const real scaled = f * power.half * v_exp_reduced(e.r + low) * power.rest;
+    return f * power.half * v_exp_reduced(e.r + low) * power.rest;
+}
+
+/* The same of any c x. */
+FL_INLINE real r_exp_product(real f, real c, real x) {
+    const real product = c * x, scaled = v_exp_product(f, c, x);
     const real bounded = product > V_PARTS_MAX ? r_max(f * R_INFINITY, f) : scaled;
     return product < V_PARTS_MIN ? f - f : bounded;
 }

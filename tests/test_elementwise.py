@@ -326,6 +326,33 @@ def test_sums_of_floats_without_sign(kind, target, sign, rng):
         np.testing.assert_equal(function(x, y, reduction="sum", **options), value)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [1.02, 1.5, 1.97])
+@pytest.mark.parametrize("far", ["large", "small", "inf", "-inf", "nan", "tiny", "endless", "undefined"])
+def test_far_numbers_take_another_path_of_the_same_bits(far, p, dtype, rng):
+    """Pieces whose operands are all moderate skip what bounds need; one that is not changes no other element."""
+    info = np.finfo(dtype)
+    bound = 64 if dtype == np.float32 else 500
+    x = np.append(rng.uniform(-bound, bound, 500), np.append(rng.normal(0, 1, 521), [bound, -bound, 0])).astype(dtype)
+    y = np.where(rng.random(1024) < 0.2, 0, np.exp(x * rng.choice([1, 0.5], 1024))).astype(dtype)
+    y[1000:] = np.exp(x[1000:])  # the gradient cancels
+    y[3:6] = [info.max, 1, float(info.tiny) * 2.0 ** (26 if dtype == np.float32 else 122)]
+    numbers = {
+        "large": (bound * 1.01, 1), "small": (-bound * 1.01, 1), "inf": (np.inf, 1), "-inf": (-np.inf, 1),
+        "nan": (np.nan, 1), "tiny": (0, info.smallest_subnormal), "endless": (0, np.inf), "undefined": (0, np.nan),
+    }  # fmt: skip
+    x2, y2 = x.copy(), y.copy()
+    x2[77], y2[77] = numbers[far]
+    others = np.arange(1024) != 77
+    for reduction in ("none", "sum"):
+        near = fl.tweedie_nll_loss(x, y, power=p, reduction=reduction, return_grad=True)
+        changed = fl.tweedie_nll_loss(x2, y2, power=p, reduction=reduction, return_grad=True)
+        assert bits(near[1][others]) == bits(changed[1][others])
+        if reduction == "none":
+            assert bits(near[0][others]) == bits(changed[0][others])
+            assert bits(near[0]) == bits(fl.tweedie_nll_loss(x, y, power=p, reduction="none"))
+
+
 @each_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nan_stays_with_its_element(case, dtype):
