@@ -223,7 +223,8 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
             add_to_lanes(lane, m.value, lanes);
         }
     }
-    /* Only now, when the operands stand in L1: to wait for memory beside the map's arithmetic costs less than before it. */
+    /* Only now, when the operands stand in L1: to wait for memory beside the map's arithmetic costs less than before it (NEAR
+     * rows have read them by then). */
     check_domains(job, m.in, mask, start, n, out);
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;

@@ -141,7 +141,8 @@ FL_INLINE void sum_trying(const struct map *m, ptrdiff_t n, double *lane, op_fn 
         __VA_ARGS__;                                                                                                  \
     }
 
-enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, UNSIGNED_ABREAST = 0, SIDED_ABREAST = 0, CHAINED_ABREAST = 1, NEAR_ABREAST = 1 };
+enum { MAPPED_ABREAST = 0, SUMMED_ABREAST = 0, UNSIGNED_ABREAST = 0, SIDED_ABREAST = 0 };
+enum { CHAINED_ABREAST = 1, NEAR_ABREAST = 1 };
 #define MAPPED(name, operands, predictions)
 #define CHAINED(name, operands, predictions)
 #define NEAR(name, operands, predictions)                                                                             \

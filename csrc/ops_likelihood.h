@@ -222,7 +222,8 @@ FL_INLINE struct term op_tweedie(const real *x, const real *p) {
 
 /* The same for 1 < p < 2 and y >= 0, where neither term of the value is negative, so that nothing cancels in it. The
  * gradient is exp((1 - p) x) (exp(x) - y), which does: exp(x) has its low part. Where only one term counts it is
- * exp((2 - p) x). `near`: of numbers that are not far, as below, so that no bound is met; the bits are the same. */
+ * exp((2 - p) x). `near`: of numbers that are not far, as below, so that no bound is met (but for y = 0, whose
+ * difference nobody reads); the bits are the same. */
 FL_INLINE struct term tweedie_between(const real *x, const real *p, int near) {
     const real y = x[1], to_one = 1 - p[0], to_two = 2 - p[0]; /* exact */
     const real small = y < TWEEDIE_TINY ? TWEEDIE_UP : R(1.0), counts = x[0] > TWEEDIE_BELOW ? small : R(1.0);

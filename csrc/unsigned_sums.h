@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* unsigned_sums.h: sums of floats without a sign in float64, lane by lane, with the bits that any other way has, but quicker.
- * Two shifts, or a mask and one, put a float's bits into a double's places, where they mean 2^-896 times its value, subnormals included; to
- * convert floats, a register has to be taken apart across its halves, which takes longer (on a Zen 3; other processors were
- * not measured). Every step is rounded as the sum's own would be. A sign, an infinity and NaN are 2^-768 or more there, as 2^128 is, and sums of
- * numbers without a sign do not fall: one below that has met none of these. For registers of 32 and 64 bytes: those of 16
- * are converted as quickly. */
+/* unsigned_sums.h: sums of floats without a sign in float64, lane by lane, with the bits that any other way has, but
+ * quicker. Two shifts, or a mask and one, put a float's bits into a double's places, where they mean 2^-896 times its value,
+ * subnormals included; to convert floats, a register has to be taken apart across its halves, which takes longer (on a Zen
+ * 3; other processors were not measured). Every step is rounded as the sum's own would be. A sign, an infinity and NaN are
+ * 2^-768 or more there, as 2^128 is, and sums of numbers without a sign do not fall: one below that has met none of these.
+ * For registers of 32 and 64 bytes: those of 16 are converted as quickly. */
 #ifndef FL_UNSIGNED_SUMS_H
 #define FL_UNSIGNED_SUMS_H
 
