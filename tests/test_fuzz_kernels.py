@@ -17,6 +17,8 @@ from pathlib import Path
 import fuzzing
 import pytest
 
+import fastloss as fl
+
 CORPUS = Path(__file__).parent / "data" / "kernel_corpus"
 JOBS = os.environ.get("FASTLOSS_KERNEL_JOBS", "2000")
 SEED = os.environ.get("FASTLOSS_SEED", "1")
@@ -40,7 +42,8 @@ def program(tmp_path_factory):
         pytest.skip("no C compiler here")
     sanitizer = ("-fsanitize=address",) if fuzzing.works(cc, ["-fsanitize=address"], folder) else ()
     reals = (32, 64) if DEEP else (32,)
-    built = fuzzing.build(folder, cc, reals=reals, flags=("-DFL_PLANT", *sanitizer))
+    here = " ".join(isa for isa, state in fl.isas().items() if state["supported"])  # others would not be run
+    built = fuzzing.build(folder, cc, reals=reals, isas=here, flags=("-DFL_PLANT", *sanitizer))
     return built, bool(sanitizer)
 
 
