@@ -110,17 +110,14 @@ static void split_scale(double scale, real *first, real *last) {
 }
 
 /* A map of n elements, whole lanes: FL_LANES that are left over by whole steps once more as a step, on copies. */
-static void walk_map(int loss, int want, const struct map *m, ptrdiff_t n, real (*step)[FL_STEP]) {
-    const fl_loss_info *info = &elementwise_losses[loss];
+static int walk_steps(map_fn map, const fl_loss_info *info, int want, const struct map *m, ptrdiff_t n,
+                      real (*step)[FL_STEP]) {
     const size_t bytes = FL_LANES * sizeof(real);
     const ptrdiff_t done = n & -(ptrdiff_t)FL_STEP;
     struct map last = *m;
     real *const value = *step++, *const hess = *step++;
-    const struct row *row = &rows[loss];
-    const int with = want & FL_HESS ? 2 : want & FL_GRAD ? 1 : 0, near = with < 2 && row->is_near && row->is_near(m, n);
-    void (*const map)(const struct map *, ptrdiff_t) = near ? row->near[with] : row->map[with];
-    map(m, done);
-    if (done == n) return;
+    int far = map(m, done);
+    if (done == n) return far;
     last.value = value, last.hess = hess;
     for (int k = 0; k < info->n_operands; k++) {
         memcpy(*step, m->in[k] + done, bytes);
@@ -128,10 +125,22 @@ static void walk_map(int loss, int want, const struct map *m, ptrdiff_t n, real 
         last.in[k] = *step++;
     }
     for (int k = 0; k < info->n_predictions; k++) last.grad[k] = *step++;
-    map(&last, FL_STEP);
+    far |= map(&last, FL_STEP);
     memcpy(m->value + done, value, bytes);
     if (want & FL_HESS) memcpy(m->hess + done, hess, bytes);
     for (int k = 0; want & FL_GRAD && k < info->n_predictions; k++) memcpy(m->grad[k] + done, last.grad[k], bytes);
+    return far;
+}
+
+/* By the quick map, if there is one; where any element is far, once more by the other. Gives whether none was, and all thus
+ * are in their domains. */
+static int walk_map(int loss, int want, const struct map *m, ptrdiff_t n, real (*step)[FL_STEP]) {
+    const fl_loss_info *info = &elementwise_losses[loss];
+    const int with = want & FL_HESS ? 2 : want & FL_GRAD ? 1 : 0;
+    const map_fn near = with < 2 ? rows[loss].near[with] : NULL;
+    if (near && !walk_steps(near, info, want, m, n, step)) return 1;
+    walk_steps(rows[loss].map[with], info, want, m, n, step);
+    return 0;
 }
 
 static void finish_gradient(real *g, ptrdiff_t n, const real *weight, const real *mask, const real *grad_output,
@@ -201,6 +210,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     const real *mask = load_optional(&job->mask, start, n, t->mask);
 
     const int summed = sums_directly(job, n);
+    int near = 0;
     const int stream = summed && job->stream && job->want & FL_GRAD && !job->grad_output.data && last_scale == 1;
     m.value = destination(value, n, t->value);
     m.hess = destination(hess, n, t->hess);
@@ -214,7 +224,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     } else if (summed) {
         row->sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
     } else {
-        walk_map(job->loss, job->want, &m, lanes, t->step);
+        near = walk_map(job->loss, job->want, &m, lanes, t->step);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
         deliver(value, n, m.value);
@@ -223,9 +233,8 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
             add_to_lanes(lane, m.value, lanes);
         }
     }
-    /* Only now, when the operands stand in L1: to wait for memory beside the map's arithmetic costs less than before it (NEAR
-     * rows have read them by then). */
-    check_domains(job, m.in, mask, start, n, out);
+    /* Only now, when the operands stand in L1: to wait for memory beside the map's arithmetic costs less than before it. */
+    if (!near) check_domains(job, m.in, mask, start, n, out);
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
     for (int k = 0; job->want & FL_GRAD && !stream && k < info->n_predictions; k++) {

@@ -55,12 +55,14 @@ enum { FL_STEP = 2 * FL_LANES }; /* elements of so many registers, at most */
 
 _Static_assert(FL_MAX_PREDICTIONS == 4, "map_steps names each gradient");
 
-FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want, int abreast) {
+/* Gives whether any element was far, whose outputs mean nothing then. */
+FL_INLINE int map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, int n_grad, int want, int abreast) {
     const struct map local = *m; /* so that no store can change it */
     real *restrict value = m->value, *restrict hess = m->hess;
     real *restrict grad0 = m->grad[0], *restrict grad1 = m->grad[1];
     real *restrict grad2 = m->grad[2], *restrict grad3 = m->grad[3];
     narrow beat[FL_TILE];
+    ireal far = 0;
     n &= -(ptrdiff_t)FL_STEP;
     MAP_LOOP
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -72,18 +74,10 @@ FL_INLINE void map_steps(const struct map *m, ptrdiff_t n, op_fn op, int n_in, i
         if ((want & FL_GRAD) && n_grad > 2) grad2[i] = t.grad[2] * local.scale;
         if ((want & FL_GRAD) && n_grad > 3) grad3[i] = t.grad[3] * local.scale;
         if (want & FL_HESS) hess[i] = t.hess * local.scale;
+        far |= t.far;
     }
     __asm__ volatile("" : : "r"(beat) : "memory"); /* as if they were read */
-}
-
-/* Whether all of n elements, whole lanes, are such that op_NAME_near holds: op_NAME_far is 0, all its bits. */
-FL_INLINE int all_near(const struct map *m, ptrdiff_t n, op_fn far, int n_in) {
-    const struct map local = *m;
-    ireal any = 0;
-    n &= -(ptrdiff_t)FL_LANES;
-    FL_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) any |= r_bits(term_at(&local, i, far, n_in, local.param).value);
-    return any == 0;
+    return far < 0;
 }
 
 /* Values of n elements, whole lanes, added to lane[] in the order of add_to_lanes, but never stored. Nothing else belongs
@@ -146,14 +140,11 @@ enum { CHAINED_ABREAST = 1, NEAR_ABREAST = 1 };
 #define MAPPED(name, operands, predictions)
 #define CHAINED(name, operands, predictions)
 #define NEAR(name, operands, predictions)                                                                             \
-    static int is_near_##name(const struct map *m, ptrdiff_t n) {                                                     \
-        return all_near(m, n, op_##name##_far, operands);                                                             \
+    static int map_near_value_##name(const struct map *m, ptrdiff_t n) {                                              \
+        return map_steps(m, n, op_##name##_near, operands, predictions, FL_VALUE, 1);                                 \
     }                                                                                                                 \
-    static void map_near_value_##name(const struct map *m, ptrdiff_t n) {                                             \
-        map_steps(m, n, op_##name##_near, operands, predictions, FL_VALUE, 1);                                        \
-    }                                                                                                                 \
-    static void map_near_grad_##name(const struct map *m, ptrdiff_t n) {                                              \
-        map_steps(m, n, op_##name##_near, operands, predictions, FL_VALUE | FL_GRAD, 1);                              \
+    static int map_near_grad_##name(const struct map *m, ptrdiff_t n) {                                               \
+        return map_steps(m, n, op_##name##_near, operands, predictions, FL_VALUE | FL_GRAD, 1);                       \
     }
 #define SUMMED(name, operands, predictions)                                                                           \
     SUMS(name, predictions, sum_lanes(m, n, lane, op_##name, operands, n_grad, NULL, 0))
@@ -167,14 +158,14 @@ enum { CHAINED_ABREAST = 1, NEAR_ABREAST = 1 };
     SUMS(name, predictions, sum_trying(m, n, lane, op_##name##_signs, op_##name, operands, n_grad, no_sign, 0))
 #define ROW(name, how, operands, predictions, params, d0, d1, d2, d3)                                                 \
     how(name, operands, predictions)                                                                                  \
-    static void map_value_##name(const struct map *m, ptrdiff_t n) {                                                  \
-        map_steps(m, n, op_##name, operands, predictions, FL_VALUE, how##_ABREAST);                                   \
+    static int map_value_##name(const struct map *m, ptrdiff_t n) {                                                   \
+        return map_steps(m, n, op_##name, operands, predictions, FL_VALUE, how##_ABREAST);                            \
     }                                                                                                                 \
-    static void map_grad_##name(const struct map *m, ptrdiff_t n) {                                                   \
-        map_steps(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD, how##_ABREAST);                         \
+    static int map_grad_##name(const struct map *m, ptrdiff_t n) {                                                    \
+        return map_steps(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD, how##_ABREAST);                  \
     }                                                                                                                 \
-    static void map_hess_##name(const struct map *m, ptrdiff_t n) {                                                   \
-        map_steps(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD | FL_HESS, 0);                           \
+    static int map_hess_##name(const struct map *m, ptrdiff_t n) {                                                    \
+        return map_steps(m, n, op_##name, operands, predictions, FL_VALUE | FL_GRAD | FL_HESS, 0);                    \
     }
 #include "elementwise.def"
 #undef ROW
@@ -193,17 +184,18 @@ enum { CHAINED_ABREAST = 1, NEAR_ABREAST = 1 };
 /* What an operand must not leave; OF_POWER: as the first parameter, the power of a Tweedie distribution, has it. */
 enum domain { ANY, NONNEGATIVE, POSITIVE, UNIT, ABOVE_MINUS_ONE, OF_POWER };
 
+typedef int (*map_fn)(const struct map *, ptrdiff_t n); /* whether any element was far */
+
 struct row {
-    void (*map[3])(const struct map *, ptrdiff_t n); /* value, with gradients, with Hessian */
+    map_fn map[3]; /* value, with gradients, with Hessian */
     void (*sum[2])(const struct map *, ptrdiff_t n, double *lane); /* value, with gradients; or NULL */
-    int (*is_near)(const struct map *, ptrdiff_t n); /* whether the maps of near[] hold; or NULL */
-    void (*near[2])(const struct map *, ptrdiff_t n); /* value, with gradients */
+    map_fn near[2]; /* value, with gradients; or NULL */
     enum domain domain[FL_MAX_OPERANDS];
 };
 
 #define MAPPED(name)
 #define CHAINED(name)
-#define NEAR(name) .is_near = is_near_##name, .near = {map_near_value_##name, map_near_grad_##name},
+#define NEAR(name) .near = {map_near_value_##name, map_near_grad_##name},
 #define SUMMED(name) .sum = {sum_value_##name, sum_grad_##name},
 #define UNSIGNED(name) SUMMED(name)
 #define SIDED(name) SUMMED(name)

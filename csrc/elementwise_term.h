@@ -9,6 +9,7 @@ struct term {
     real value;
     real grad[FL_MAX_PREDICTIONS]; /* by prediction operand */
     real hess;                     /* second derivative by the first prediction */
+    ireal far;                     /* of op_NAME_near: below 0 where it does not hold */
 };
 
 #endif

@@ -222,8 +222,8 @@ FL_INLINE struct term op_tweedie(const real *x, const real *p) {
 
 /* The same for 1 < p < 2 and y >= 0, where neither term of the value is negative, so that nothing cancels in it. The
  * gradient is exp((1 - p) x) (exp(x) - y), which does: exp(x) has its low part. Where only one term counts it is
- * exp((2 - p) x). `near`: of numbers that are not far, as below, so that no bound is met (but for y = 0, whose
- * difference nobody reads); the bits are the same. */
+ * exp((2 - p) x). `near`: of x of moderate size, and y that are 0 or neither tiny nor infinite, so that no bound is met
+ * (but for y = 0, whose difference nobody reads). */
 FL_INLINE struct term tweedie_between(const real *x, const real *p, int near) {
     const real y = x[1], to_one = 1 - p[0], to_two = 2 - p[0]; /* exact */
     const real small = y < TWEEDIE_TINY ? TWEEDIE_UP : R(1.0), counts = x[0] > TWEEDIE_BELOW ? small : R(1.0);
@@ -236,23 +236,19 @@ FL_INLINE struct term tweedie_between(const real *x, const real *p, int near) {
     const real endless = x[0] <= R_MAX ? -R_INFINITY : finite, d = !near && y > R_MAX ? endless : finite;
     const real one = times_exp(1, to_two, x[0]), both = r_copysign(times_exp(r_abs(d), to_one, x[0]) * back, d);
     const real beside = y <= R_MAX ? one : both, above = !near && x[0] > TWEEDIE_ABOVE ? beside : both;
+    const real tiny = y < TWEEDIE_TINY ? y : 0;
+    const ureal large = (ureal)r_bits(TWEEDIE_LARGE) - (ureal)r_bits(r_abs(x[0])), bits = (ureal)r_bits(y);
+    const ireal beyond = (ireal)(large | bits | ((ureal)r_bits(R_MAX) - bits) | (0 - (ureal)r_bits(tiny)));
     return (struct term){
         .value = times_exp(1 / to_two, to_two, x[0]) - times_exp(y, to_one, x[0]) * (1 / to_one),
         .grad = {y == 0 ? one : above},
         .hess = near ? 0 : op_tweedie(x, p).hess,
+        .far = near ? beyond : 0,
     };
 }
 
 FL_INLINE struct term op_tweedie_between(const real *x, const real *p) { return tweedie_between(x, p, 0); }
 FL_INLINE struct term op_tweedie_between_near(const real *x, const real *p) { return tweedie_between(x, p, 1); }
-
-/* 0 if x is of moderate size, and y is 0 or neither tiny nor infinite. */
-FL_INLINE struct term op_tweedie_between_far(const real *x, const real *p) {
-    (void)p;
-    const real large = r_abs(x[0]) <= TWEEDIE_LARGE ? 0 : R(1.0), endless = x[1] <= R_MAX ? 0 : R(1.0);
-    const real tiny = x[1] < TWEEDIE_TINY ? x[1] : 0;
-    return (struct term){.value = r_from_bits(r_bits(large) | r_bits(endless) | r_bits(tiny))};
-}
 
 /* The same of the mean v: v^(1 - p) (v / (2 - p) - y / (1 - p)), gradient v^-p (v - y). */
 FL_INLINE struct term op_tweedie_rate(const real *x, const real *p) {

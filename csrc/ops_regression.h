@@ -103,17 +103,30 @@ FL_INLINE struct term op_smape(const real *x, const real *p) {
     };
 }
 
+#if FL_REAL == 32
+#define MSLE_HUGE R(0x1p100)
+#define MSLE_DOWN R(0x1p-64)
+#define MSLE_LOG (64 * V_LN2)
+#else
+#define MSLE_HUGE R(0x1p900)
+#define MSLE_DOWN R(0x1p-512)
+#define MSLE_LOG (512 * V_LN2)
+#endif
+
 /* l^2, l = log1p(x) - log1p(y) = +-log1p((high - low) / (1 + low)): the quotient is never negative, so that no digits
  * are lost. It might overflow where high is huge and low is not: there it is taken down by 2^-64, which the logarithm
- * makes good, since 1 is nothing beside it (doubles: 2^-512). */
-FL_INLINE struct term op_msle(const real *x, const real *p) {
-    (void)p;
-    const real d = x[0] - x[1], low = d > 0 ? x[1] : x[0];
-    const real bound = sizeof(real) == 4 ? R(0x1p100) : (real)0x1p900, down = sizeof(real) == 4 ? R(0x1p-64) : (real)0x1p-512;
-    const int huge = (r_abs(d) > bound) & (low < R(1024.0));
-    const real ratio = r_abs(d) * (huge ? down : 1) / (1 + low);
-    const real l = r_copysign(r_log1p(ratio) + (huge ? (sizeof(real) == 4 ? 64 : 512) * V_LN2 : 0), d), u = 1 + x[0];
-    return (struct term){.value = l * l, .grad = {2 * l / u}, .hess = 2 * (1 - l) / (u * u)};
+ * makes good, since 1 is nothing beside it (doubles: 2^-512). A quotient that has a sign, is NaN or 2^89 (2^889)
+ * and more is far. */
+FL_INLINE struct term msle(const real *x, int near) {
+    const real d = x[0] - x[1], low = r_min(x[1], x[0]);
+    const int huge = !near & (r_abs(d) > MSLE_HUGE) & (low < R(1024.0));
+    const real ratio = r_abs(d) * (huge ? MSLE_DOWN : 1) / (1 + low), log = near ? v_log1p(ratio) : r_log1p(ratio);
+    const real size = near ? log : log + (huge ? MSLE_LOG : 0), l = r_copysign(size, d), u = 1 + x[0];
+    const ireal beyond = (ireal)((ureal)r_bits(MSLE_HUGE / 2048) - (ureal)r_bits(ratio)) | r_bits(ratio);
+    return (struct term){.value = size * size, .grad = {2 * l / u}, .hess = 2 * (1 - l) / (u * u), .far = near ? beyond : 0};
 }
+
+FL_INLINE struct term op_msle(const real *x, const real *p) { (void)p; return msle(x, 0); }
+FL_INLINE struct term op_msle_near(const real *x, const real *p) { (void)p; return msle(x, 1); }
 
 #endif

@@ -327,16 +327,17 @@ FL_INLINE real r_log_parts(real x, real *low) {
  * itself with one rounding at most, and f = x where n = 0. 2^n x by integer arithmetic: x is not small where n is
  * not 0. n goes down to -1024 (-128), where 2^n is no normal number; 2^(n+2) is. Squares of tiny f would be
  * subnormal, 80 times slower on x86: g drops the places of f that are too small to be squared, and is as good as f
- * where the square matters. */
-FL_INLINE real r_log1p(real x) {
-    const real u = R(1.0) + x;
-    const ureal scale = v_scale((ureal)r_bits(u));
+ * where the square matters. v_log1p is for 1 + x that is positive and finite. */
+FL_INLINE real v_log1p(real x) {
+    const ureal scale = v_scale((ureal)r_bits(R(1.0) + x));
     const real scaled_x = r_from_bits((ireal)((ureal)r_bits(x) + scale));
     const real four_scale = r_from_bits((ireal)(V_ONE_BITS + ((ureal)2 << V_MANTISSA_BITS) + scale));
     const real f = scaled_x - r_fma(four_scale, R(-0.25), R(1.0));
     const real g = (f + V_SQUARABLE) - V_SQUARABLE;
-    return v_log_special(v_log_sum(f, g, v_scale_number(scale)), u, x);
+    return v_log_sum(f, g, v_scale_number(scale));
 }
+
+FL_INLINE real r_log1p(real x) { return v_log_special(v_log1p(x), R(1.0) + x, R(1.0) + x); }
 
 /* log1p(x) of x in [0, 1], where one polynomial will do: x + x^2 Q(x), Q of degree 8, 2^-27.5. Doubles would need twice as
  * many terms, and are no faster so. */

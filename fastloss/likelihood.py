@@ -383,7 +383,7 @@ def tweedie_nll_loss(
     p, logs = real_number(power, "power"), boolean(log_input, "log_input")
     if 0 < p < 1 or not abs(p) < math.inf:
         raise ValueError(f"power must be finite and outside (0, 1), got {p}")
-    if any(0 < abs(p - limit) < 1e-6 for limit in (1, 2)):
+    if 0 < abs(p - 1) < 1e-6 or 0 < abs(p - 2) < 1e-6:
         raise ValueError(f"power must be 1 or 2 or differ from them by at least 1e-6, got {p!r}")
     spec, params = _tweedie(p, logs)
     return elementwise(

@@ -353,6 +353,36 @@ def test_moderate_operands_skip_bounds_and_change_no_bit(far, power, dtype, rng)
     np.testing.assert_array_equal(fl.tweedie_nll_loss(x, y, power=power, reduction="none"), value)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("far", [None, "large", "inf", "both", "nan", "quotient", "quotient of large"])
+def test_moderate_logarithms_skip_bounds_and_change_no_bit(far, dtype, rng):
+    """The same of `msle_loss`, whose domain is the numbers above -1."""
+    info, n = np.finfo(dtype), 2003
+    huge = dtype(2.0) ** (100 if dtype == np.float32 else 900)
+    x, y = (np.exp(rng.normal(0, 3, n)).astype(dtype) - dtype(1) for _ in range(2))
+    x[:4] = [info.epsneg - 1, 0, -0.0, info.smallest_subnormal]
+    x[500:900] = y[500:900]
+    x[-2:], y[-2:] = huge / 4096, [0, 1]
+    numbers = {
+        "large": (info.max, 3), "inf": (np.inf, 1), "both": (np.inf, np.inf), "nan": (1, np.nan),
+        "quotient": (2 * huge, 1), "quotient of large": (info.max, 1023),
+    }  # fmt: skip
+    if far is not None:
+        x[77::250], y[77::250] = numbers[far]
+        x[78::250], y[78::250] = numbers[far][::-1]
+    full = fl.msle_loss(x, y, reduction="none", return_grad=True, return_hess=True)
+    value, grad = fl.msle_loss(x, y, reduction="none", return_grad=True)
+    np.testing.assert_array_equal(value, full[0])
+    np.testing.assert_array_equal(grad, full[1])
+    np.testing.assert_array_equal(fl.msle_loss(x, y, reduction="none"), value)
+    for bad in (-1, -1.5, -np.inf):
+        y[1234] = bad
+        with pytest.raises(ValueError, match=r"target\[1234\]"):
+            fl.msle_loss(x, y)
+        with pytest.raises(ValueError, match=r"target\[1234\]"):
+            fl.msle_loss(x, y, return_grad=True)
+
+
 @each_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nan_stays_with_its_element(case, dtype):

@@ -30,7 +30,7 @@ from flags import ISAS, kernel_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 # Functions whose loops are hot. -fno-inline keeps each a function of its own (what is forced inline stays so).
-HOT = re.compile(r"(map_|is_near_|sum_value_|sum_grad_|tile_|column_|finish_|lanes_)\w+$")
+HOT = re.compile(r"(map_|sum_value_|sum_grad_|tile_|column_|finish_|lanes_)\w+$")
 # Hot functions that may have a scalar loop, or have no arithmetic to pack: name, or object and name -> why.
 SCALAR_ALLOWED = {
     "tile_sum": "the last fold over lanes, once a tile",
@@ -173,7 +173,6 @@ UNPACKED_ALLOWED = {
     "map_behind": "moves pointers",
     "finish_gradient": "calls tile_multiply and tile_mask, has no loop of its own",
     "tile_leaves": "compares",
-    "is_near_tweedie_between": "compares",
     "tile_mask": "selects",
     "tile_step": "compares and selects",
     "column_pick": "compares and selects",
