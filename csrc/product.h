@@ -49,10 +49,10 @@ struct strip {
     ptrdiff_t apart, along, vectors;
 };
 
-/* n steps from `step` on, at most REALS, of vectors that are contiguous, from the first on: into columns of a panel. */
-FL_INLINE void pack_square(real *to, int width, const struct strip *s, ptrdiff_t first, ptrdiff_t step, ptrdiff_t n) {
+/* n steps from `step` on, at most REALS, of REALS vectors that are contiguous, from the first on: the i-th step of each in
+ * x[i]. What lacks is 0. */
+FL_INLINE void load_square(reals *x, const struct strip *s, ptrdiff_t first, ptrdiff_t step, ptrdiff_t n) {
     real edge[REALS * REALS];
-    reals x[REALS];
     const real *from = s->from + first * s->apart + step;
     ptrdiff_t apart = s->apart;
     if (n < REALS || s->vectors - first < REALS) {
@@ -65,6 +65,13 @@ FL_INLINE void pack_square(real *to, int width, const struct strip *s, ptrdiff_t
 #pragma GCC unroll 16
     for (int v = 0; v < REALS; v++) x[v] = v_load(from + v * apart);
     v_transpose(x);
+}
+
+/* The same into columns of a panel. */
+FL_INLINE void pack_square(real *to, int width, const struct strip *s, ptrdiff_t first, ptrdiff_t step, ptrdiff_t n) {
+    real edge[REALS * REALS];
+    reals x[REALS];
+    load_square(x, s, first, step, n);
     if (n == REALS) {
 #pragma GCC unroll 16
         for (int i = 0; i < REALS; i++) v_store(to + i * width, x[i]);
@@ -203,6 +210,42 @@ FL_INLINE void product_panel(const fl_product_job *job, struct product_scratch *
     }
 }
 
+/* A piece of the depth of a single row, rows[depth][P_ROWS], and of as many contiguous vectors: their squares are
+ * multiplied as they are, never packed. Those of the next vectors are asked for ahead. */
+FL_INLINE reals row_by_squares(const real *rows, const struct strip *s, ptrdiff_t step, ptrdiff_t depth) {
+    reals sum = {0}, x[REALS];
+    for (ptrdiff_t i = 0; i < depth; i += REALS, rows += REALS * P_ROWS) {
+        const ptrdiff_t n = at_most(depth - i, REALS);
+        load_square(x, s, 0, step + i, n);
+#pragma GCC unroll 16
+        for (int v = 0; v < REALS; v++) __builtin_prefetch(s->from + (REALS + v) * s->apart + step + i);
+        if (n == REALS) {
+#pragma GCC unroll 16
+            for (int k = 0; k < REALS; k++) sum = v_fma(rows[k * P_ROWS] - (reals){0}, x[k], sum);
+        } else {
+            real edge[REALS * REALS];
+#pragma GCC unroll 16
+            for (int k = 0; k < REALS; k++) v_store(edge + k * REALS, x[k]);
+            for (ptrdiff_t k = 0; k < n; k++) sum = v_fma(rows[k * P_ROWS] - (reals){0}, v_load(edge + k * REALS), sum);
+        }
+    }
+    return sum;
+}
+
+/* The same of all that is packed, below REALS columns from the c-th on. */
+static void product_row(const fl_product_job *job, const real *rows, const struct tile_part *t, ptrdiff_t c) {
+    const struct strip s = columns_of(job, c, t->d);
+    real *to = (real *)job->out + t->r0 * job->out_apart + c;
+    const size_t bytes = (size_t)at_most(t->end - c, REALS) * sizeof(real);
+    reals out = {0};
+    if (job->add || t->d > 0) memcpy(&out, to, bytes);
+    for (ptrdiff_t d = 0; d < t->steps; d += PRODUCT_DEPTH, rows += PRODUCT_DEPTH * P_ROWS) {
+        const reals sum = row_by_squares(rows, &s, d, at_most(t->steps - d, PRODUCT_DEPTH));
+        out = job->add || t->d + d > 0 ? out + sum : sum;
+    }
+    memcpy(to, &out, bytes);
+}
+
 static void product_tile(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
     const fl_product_job *job = arg;
     struct product_scratch *s = (struct product_scratch *)scratch;
@@ -211,8 +254,8 @@ static void product_tile(const void *arg, ptrdiff_t unit, char *scratch, fl_part
     t.rows = at_most(job->rows - t.r0, P_TILE_ROWS);
     t.end = t.c0 + at_most(job->columns - t.c0, P_TILE_PANELS * P_COLUMNS);
     const ptrdiff_t piece = rounded_up(t.rows, P_ROWS) * P_ROWS * PRODUCT_DEPTH;
-    /* Few rows wait for b; where its columns are contiguous they are read from end to end: 8000 of 1024 steps, beyond the
-     * caches, for a single row a fifth faster, on two threads a quarter (Zen 3). More rows than one group gain nothing. */
+    /* Few rows wait for b; where its columns are contiguous they are read from end to end. More rows than one group gain
+     * nothing by that. */
     const int along = !job->panels && job->b_along == 1 && t.rows <= P_ROWS;
     const ptrdiff_t span = along ? P_ROOM / piece * PRODUCT_DEPTH : PRODUCT_DEPTH;
     (void)out;
@@ -221,7 +264,10 @@ static void product_tile(const void *arg, ptrdiff_t unit, char *scratch, fl_part
         t.steps = at_most(job->depth - t.d, span);
         for (ptrdiff_t d = 0; d < t.steps; d += PRODUCT_DEPTH, rows += piece)
             pack_rows(rows, job, t.r0, t.d + d, at_most(t.steps - d, PRODUCT_DEPTH));
-        for (ptrdiff_t c = t.c0; c < t.end; c += P_COLUMNS) product_panel(job, s, &t, c);
+        if (along && t.rows == 1)
+            for (ptrdiff_t c = t.c0; c < t.end; c += REALS) product_row(job, s->rows, &t, c);
+        else
+            for (ptrdiff_t c = t.c0; c < t.end; c += P_COLUMNS) product_panel(job, s, &t, c);
     }
 }
 
