@@ -29,7 +29,7 @@ RECORD = Path(__file__).with_name("instructions.json")
 ISAS = ("avx2", "baseline")
 TOLERANCE = 0.03
 STEP = 1 << 16  # elements between the two calls
-# Of element-wise gradients, so that all stays in level 2 as callgrind has it: with more, it would depend on the processor's
+# Of element-wise gradients, so that all stays in level 2 as callgrind has it: with more, it would depend on a processor's
 # level 3 whether they go past the caches.
 STEP_INSIDE = 1 << 13
 CLIENT = r"""
