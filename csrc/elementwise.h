@@ -69,6 +69,7 @@ struct tiles {
     real in[FL_MAX_OPERANDS][FL_TILE], weight[FL_TILE], mask[FL_TILE], grad_output[FL_TILE], value[FL_TILE];
     real grad[FL_MAX_PREDICTIONS][FL_TILE], hess[FL_TILE];
     real step[FL_MAX_OPERANDS + FL_MAX_PREDICTIONS + 2][FL_STEP];
+    int far; /* whether quick maps are left alone */
 };
 _Static_assert(sizeof(struct tiles) <= FL_SCRATCH_BYTES, "the scratch holds every tile");
 
@@ -109,7 +110,8 @@ static void split_scale(double scale, real *first, real *last) {
     *first = (real)(scale / (double)*last);
 }
 
-/* A map of n elements, whole lanes: FL_LANES that are left over by whole steps once more as a step, on copies. */
+/* A map of n elements, whole lanes: FL_LANES that are left over by whole steps once more as a step, on copies. Gives whether
+ * any was far. */
 static int walk_steps(map_fn map, const fl_loss_info *info, int want, const struct map *m, ptrdiff_t n,
                       real (*step)[FL_STEP]) {
     const size_t bytes = FL_LANES * sizeof(real);
@@ -132,14 +134,17 @@ static int walk_steps(map_fn map, const fl_loss_info *info, int want, const stru
     return far;
 }
 
-/* By the quick map, if there is one; where any element is far, once more by the other. Gives whether none was, and all thus
- * are in their domains. */
-static int walk_map(int loss, int want, const struct map *m, ptrdiff_t n, real (*step)[FL_STEP]) {
+/* By the quick map, if there is one; where any element is far, once more by the other, which is taken from then on: far ones
+ * seldom come alone. Gives whether the quick one held, and all thus are in their domains. */
+static int walk_map(int loss, int want, const struct map *m, ptrdiff_t n, struct tiles *t) {
     const fl_loss_info *info = &elementwise_losses[loss];
     const int with = want & FL_HESS ? 2 : want & FL_GRAD ? 1 : 0;
     const map_fn near = with < 2 ? rows[loss].near[with] : NULL;
-    if (near && !walk_steps(near, info, want, m, n, step)) return 1;
-    walk_steps(rows[loss].map[with], info, want, m, n, step);
+    if (near && !t->far) {
+        t->far = walk_steps(near, info, want, m, n, t->step);
+        if (!t->far) return 1;
+    }
+    walk_steps(rows[loss].map[with], info, want, m, n, t->step);
     return 0;
 }
 
@@ -224,7 +229,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     } else if (summed) {
         row->sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
     } else {
-        near = walk_map(job->loss, job->want, &m, lanes, t->step);
+        near = walk_map(job->loss, job->want, &m, lanes, t);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
         deliver(value, n, m.value);
@@ -278,8 +283,10 @@ static void walk_elements(const fl_elementwise_job *job, ptrdiff_t start, ptrdif
         elementwise_piece(job, start, n, lane, out);
         return;
     }
+    struct tiles *t = (struct tiles *)scratch;
+    t->far = 0;
     for (ptrdiff_t at = 0; at < n; at += FL_TILE)
-        elementwise_tile(job, start + at, n - at < FL_TILE ? n - at : FL_TILE, (struct tiles *)scratch, lane, out);
+        elementwise_tile(job, start + at, n - at < FL_TILE ? n - at : FL_TILE, t, lane, out);
 }
 
 static void elementwise_block(const void *arg, ptrdiff_t block, char *scratch, fl_partial *out) {

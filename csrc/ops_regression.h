@@ -115,8 +115,8 @@ FL_INLINE struct term op_smape(const real *x, const real *p) {
 
 /* l^2, l = log1p(x) - log1p(y) = +-log1p((high - low) / (1 + low)): the quotient is never negative, so that no digits
  * are lost. It might overflow where high is huge and low is not: there it is taken down by 2^-64, which the logarithm
- * makes good, since 1 is nothing beside it (doubles: 2^-512). A quotient that has a sign, is NaN or 2^89 (2^889)
- * and more is far. */
+ * makes good, since 1 is nothing beside it (doubles: 2^-512). A quotient that has a sign, is NaN or above
+ * 2^89 (2^889) is far. */
 FL_INLINE struct term msle(const real *x, int near) {
     const real d = x[0] - x[1], low = r_min(x[1], x[0]);
     const int huge = !near & (r_abs(d) > MSLE_HUGE) & (low < R(1024.0));

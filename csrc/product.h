@@ -6,7 +6,7 @@
  * A unit is a tile of out. Piece by piece of the depth its rows of a are packed in the scratch, P_ROWS rows abreast, and
  * meet b's columns, P_COLUMNS abreast, which are packed beforehand (pack_product) or, where each meets one tile only, on the
  * way. The sums of P_ROWS x P_COLUMNS stand in registers. Where that is one group of rows, many pieces of it are packed at
- * once, and each column goes through all of them before the next. */
+ * once, and each column goes through all of them before the next; the columns of a single row are not packed. */
 #ifndef FL_PRODUCT_H
 #define FL_PRODUCT_H
 
@@ -210,7 +210,7 @@ FL_INLINE void product_panel(const fl_product_job *job, struct product_scratch *
     }
 }
 
-/* A piece of the depth of a single row, rows[depth][P_ROWS], and of as many contiguous vectors: their squares are
+/* A piece of the depth of a single row, rows[depth][P_ROWS], and of REALS contiguous vectors: their squares are
  * multiplied as they are, never packed. Those of the next vectors are asked for ahead. */
 FL_INLINE reals row_by_squares(const real *rows, const struct strip *s, ptrdiff_t step, ptrdiff_t depth) {
     reals sum = {0}, x[REALS];

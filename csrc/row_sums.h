@@ -38,7 +38,8 @@ static void sums_of_tile(const fl_row_sum_job *job, ptrdiff_t first, ptrdiff_t l
         const ptrdiff_t bad = first_outside(m.in[k], NULL, n, domain_of(loss, k, job->each.param[0]));
         if (bad >= 0) out->bad = start + bad, out->bad_operand = k;
     }
-    walk_map(job->each.loss, FL_VALUE, &m, whole_lanes(n), t->step);
+    t->far = 0;
+    walk_map(job->each.loss, FL_VALUE, &m, whole_lanes(n), t);
     for (ptrdiff_t r = first; r < last; r++) job->sums[r] = run_sum(t->value + (r - first) * job->row, job->row);
 }
 

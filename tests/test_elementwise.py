@@ -326,6 +326,17 @@ def test_sums_of_floats_without_sign(kind, target, sign, rng):
         np.testing.assert_equal(function(x, y, reduction="sum", **options), value)
 
 
+def check_against_hessian(function, x, y, **options):
+    """Values and gradients beside those of a call with Hessians, which never skips a bound; NaN may have any sign."""
+    full = function(x, y, reduction="none", return_grad=True, return_hess=True, **options)
+    value, grad = function(x, y, reduction="none", return_grad=True, **options)
+    for found, expected in ((value, full[0]), (grad, full[1]), (function(x, y, reduction="none", **options), value)):
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(
+            np.signbit(found) & (found == found), np.signbit(expected) & (expected == expected)
+        )
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("power", [1.02, 1.5, 1.97])
 @pytest.mark.parametrize("far", [None, "large", "small", "inf", "-inf", "nan", "tiny", "-0", "endless", "undefined"])
@@ -346,15 +357,16 @@ def test_moderate_operands_skip_bounds_and_change_no_bit(far, power, dtype, rng)
     }  # fmt: skip
     if far is not None:
         x[77::250], y[77::250] = numbers[far]
-    full = fl.tweedie_nll_loss(x, y, power=power, reduction="none", return_grad=True, return_hess=True)
-    value, grad = fl.tweedie_nll_loss(x, y, power=power, reduction="none", return_grad=True)
-    np.testing.assert_array_equal(value, full[0])
-    np.testing.assert_array_equal(grad, full[1])
-    np.testing.assert_array_equal(fl.tweedie_nll_loss(x, y, power=power, reduction="none"), value)
+    check_against_hessian(fl.tweedie_nll_loss, x, y, power=power)
+    for bad in (-1, -info.smallest_subnormal, -np.inf):
+        y[1234] = bad
+        for with_grad in (False, True):
+            with pytest.raises(ValueError, match=r"target\[1234\]"):
+                fl.tweedie_nll_loss(x, y, power=power, return_grad=with_grad)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("far", [None, "large", "inf", "both", "nan", "quotient", "quotient of large"])
+@pytest.mark.parametrize("far", [None, "large", "inf", "both", "nan", "huge", "not so low", "beside huge", "above"])
 def test_moderate_logarithms_skip_bounds_and_change_no_bit(far, dtype, rng):
     """The same of `msle_loss`, whose domain is the numbers above -1."""
     info, n = np.finfo(dtype), 2003
@@ -362,25 +374,23 @@ def test_moderate_logarithms_skip_bounds_and_change_no_bit(far, dtype, rng):
     x, y = (np.exp(rng.normal(0, 3, n)).astype(dtype) - dtype(1) for _ in range(2))
     x[:4] = [info.epsneg - 1, 0, -0.0, info.smallest_subnormal]
     x[500:900] = y[500:900]
-    x[-2:], y[-2:] = huge / 4096, [0, 1]
+    x[-3:], y[-3:] = [huge / 4096, huge / 2048, info.max], [1, 0, info.max / 2]  # just near
     numbers = {
         "large": (info.max, 3), "inf": (np.inf, 1), "both": (np.inf, np.inf), "nan": (1, np.nan),
-        "quotient": (2 * huge, 1), "quotient of large": (info.max, 1023),
+        "huge": (2 * huge, 1), "not so low": (info.max, 4096), "beside huge": (np.nextafter(huge, info.max), 1023),
+        "above": (np.nextafter(huge / 2048, info.max), 0),
     }  # fmt: skip
     if far is not None:
         x[77::250], y[77::250] = numbers[far]
         x[78::250], y[78::250] = numbers[far][::-1]
-    full = fl.msle_loss(x, y, reduction="none", return_grad=True, return_hess=True)
-    value, grad = fl.msle_loss(x, y, reduction="none", return_grad=True)
-    np.testing.assert_array_equal(value, full[0])
-    np.testing.assert_array_equal(grad, full[1])
-    np.testing.assert_array_equal(fl.msle_loss(x, y, reduction="none"), value)
-    for bad in (-1, -1.5, -np.inf):
-        y[1234] = bad
-        with pytest.raises(ValueError, match=r"target\[1234\]"):
-            fl.msle_loss(x, y)
-        with pytest.raises(ValueError, match=r"target\[1234\]"):
-            fl.msle_loss(x, y, return_grad=True)
+    check_against_hessian(fl.msle_loss, x, y)
+    for bad, (name, operand), with_grad in itertools.product(
+        (-1, -1.5, -np.inf), (("input", x), ("target", y)), (False, True)
+    ):
+        before, operand[1234] = operand[1234], bad
+        with pytest.raises(ValueError, match=rf"{name}\[1234\]"):
+            fl.msle_loss(x, y, return_grad=with_grad)
+        operand[1234] = before
 
 
 @each_case

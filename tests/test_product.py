@@ -60,6 +60,22 @@ def test_every_edge(dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_row(dtype, rng):
+    """Contiguous columns meet a single row by squares, those of other layouts do not: the same bits."""
+    for k, n in itertools.product((*range(1, 18), 31, 127, 130, 144, 257), (1, 2, 3, 4, 7, 15, 16, 17, 33, 513)):
+        a, b = drawn(rng, 1, k, n, dtype)
+        if n > 4:
+            a[0, k // 2], b[k // 3, n // 2], b[-1, 3] = -0.0, np.inf, np.nan
+        before = rng.normal(size=(1, n)).astype(dtype)
+        expected, added = product(a, np.ascontiguousarray(b)), product(a, np.ascontiguousarray(b), before.copy(), True)
+        for y in layouts(b):
+            np.testing.assert_array_equal(product(a, y), expected)
+            np.testing.assert_array_equal(product(np.asfortranarray(a), y, before.copy(), True), added)
+        if n <= 4:
+            assert (np.abs(expected - exact(a, b)) <= bound(a, b)).all(), (k, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("m", "k", "n"), [(50, 200, 40), (200, 70, 33), (150, 131, 600)])
 def test_layouts_change_no_bit(dtype, m, k, n, rng):
     a, b = drawn(rng, m, k, n, dtype)

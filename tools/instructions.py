@@ -29,9 +29,10 @@ RECORD = Path(__file__).with_name("instructions.json")
 ISAS = ("avx2", "baseline")
 TOLERANCE = 0.03
 STEP = 1 << 16  # elements between the two calls
-# Of element-wise gradients, so that all stays in level 2 as callgrind has it: with more, it would depend on a processor's
-# level 3 whether they go past the caches.
-STEP_INSIDE = 1 << 13
+# Bytes of one operand of gradients of few operations, so that all stays in level 2 as callgrind has it: with more, it would
+# depend on a processor's level 3 whether they go past the caches.
+STEP_INSIDE = 80 << 10
+STREAMED = [f"{loss}_loss float{size} gradient" for loss in ("l1", "mse", "huber") for size in (32, 64)]
 CLIENT = r"""
 #include <valgrind/callgrind.h>
 void zero(void) { CALLGRIND_ZERO_STATS; }
@@ -106,8 +107,9 @@ def count_here(client: str) -> None:
     library = ctypes.CDLL(client)
     prepared = []
     for name, (elements, make) in counted_calls().items():
-        inside = elements == 1 and name.endswith(" gradient")
-        units = STEP_INSIDE if inside else max(1, STEP // elements)
+        units = max(1, STEP // elements)
+        if name in STREAMED:
+            units = STEP_INSIDE // (8 if "float64" in name else 4)
         for size in (units, 2 * units):
             call = make(size)
             call()  # what is done once only, such as parsing of signatures
