@@ -29,8 +29,8 @@ RECORD = Path(__file__).with_name("instructions.json")
 ISAS = ("avx2", "baseline")
 TOLERANCE = 0.03
 STEP = 1 << 16  # elements between the two calls
-# Bytes of one operand of gradients of few operations, so that all stays in level 2 as callgrind has it: with more, it would
-# depend on a processor's level 3 whether they go past the caches.
+# Bytes of one operand of gradients of few operations, so that all stays in level 2 as callgrind has it: with more, it
+# would depend on a processor's level 3 whether they go past the caches.
 STEP_INSIDE = 80 << 10
 STREAMED = [f"{loss}_loss float{size} gradient" for loss in ("l1", "mse", "huber") for size in (32, 64)]
 CLIENT = r"""
