@@ -139,9 +139,9 @@ static int walk_steps(map_fn map, const fl_loss_info *info, int want, const stru
 static int walk_map(int loss, int want, const struct map *m, ptrdiff_t n, struct tiles *t) {
     const fl_loss_info *info = &elementwise_losses[loss];
     const int with = want & FL_HESS ? 2 : want & FL_GRAD ? 1 : 0;
-    const map_fn near = with < 2 ? rows[loss].near[with] : NULL;
-    if (near && !t->far) {
-        t->far = walk_steps(near, info, want, m, n, t->step);
+    const map_fn quick = with < 2 ? rows[loss].near[with] : NULL;
+    if (quick && !t->far) {
+        t->far = walk_steps(quick, info, want, m, n, t->step);
         if (!t->far) return 1;
     }
     walk_steps(rows[loss].map[with], info, want, m, n, t->step);
@@ -215,7 +215,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     const real *mask = load_optional(&job->mask, start, n, t->mask);
 
     const int summed = sums_directly(job, n);
-    int near = 0;
+    int checked = 0;
     const int stream = summed && job->stream && job->want & FL_GRAD && !job->grad_output.data && last_scale == 1;
     m.value = destination(value, n, t->value);
     m.hess = destination(hess, n, t->hess);
@@ -229,7 +229,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
     } else if (summed) {
         row->sum[job->want & FL_GRAD ? 1 : 0](&m, n, lane);
     } else {
-        near = walk_map(job->loss, job->want, &m, lanes, t);
+        checked = walk_map(job->loss, job->want, &m, lanes, t);
         if (weight) tile_multiply(m.value, weight, lanes);
         if (mask) tile_mask(m.value, mask, lanes);
         deliver(value, n, m.value);
@@ -239,7 +239,7 @@ static void elementwise_tile(const fl_elementwise_job *job, ptrdiff_t start, ptr
         }
     }
     /* Only now, when the operands stand in L1: to wait for memory beside the map's arithmetic costs less than before it. */
-    if (!near) check_domains(job, m.in, mask, start, n, out);
+    if (!checked) check_domains(job, m.in, mask, start, n, out);
     const real *grad_output =
         job->want & FL_GRAD ? load_optional(&job->grad_output, start, n, t->grad_output) : NULL;
     for (int k = 0; job->want & FL_GRAD && !stream && k < info->n_predictions; k++) {

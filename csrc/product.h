@@ -216,18 +216,17 @@ FL_INLINE reals row_by_squares(const real *rows, const struct strip *s, ptrdiff_
     reals sum = {0}, x[REALS];
     for (ptrdiff_t i = 0; i < depth; i += REALS, rows += REALS * P_ROWS) {
         const ptrdiff_t n = at_most(depth - i, REALS);
-        load_square(x, s, 0, step + i, n);
+        if (n < REALS) {
+            real edge[REALS * REALS];
+            pack_square(edge, REALS, s, 0, step + i, n);
+            for (ptrdiff_t k = 0; k < n; k++) sum = v_fma(rows[k * P_ROWS] - (reals){0}, v_load(edge + k * REALS), sum);
+            break;
+        }
+        load_square(x, s, 0, step + i, REALS);
 #pragma GCC unroll 16
         for (int v = 0; v < REALS; v++) __builtin_prefetch(s->from + (REALS + v) * s->apart + step + i);
-        if (n == REALS) {
 #pragma GCC unroll 16
-            for (int k = 0; k < REALS; k++) sum = v_fma(rows[k * P_ROWS] - (reals){0}, x[k], sum);
-        } else {
-            real edge[REALS * REALS];
-#pragma GCC unroll 16
-            for (int k = 0; k < REALS; k++) v_store(edge + k * REALS, x[k]);
-            for (ptrdiff_t k = 0; k < n; k++) sum = v_fma(rows[k * P_ROWS] - (reals){0}, v_load(edge + k * REALS), sum);
-        }
+        for (int k = 0; k < REALS; k++) sum = v_fma(rows[k * P_ROWS] - (reals){0}, x[k], sum);
     }
     return sum;
 }

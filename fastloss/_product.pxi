@@ -74,4 +74,4 @@ def product(cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, bint add=False):
         if job.rows > table.product_rows:
             multiply_packed(table, &job, a.dtype)
         else:
-            multiply(table, &job)  # each column meets one tile, which packs it on the way, if it does
+            multiply(table, &job)  # each column meets one tile only: nothing is gained by packing it beforehand
