@@ -40,32 +40,73 @@ FL_INLINE reals v_fma(reals a, reals b, reals c) { return a * b + c; } /* as r_f
 FL_INLINE reals v_load(const real *from) { reals x; memcpy(&x, from, sizeof x); return x; }
 FL_INLINE void v_store(real *to, reals x) { memcpy(to, &x, sizeof x); }
 
-/* a[0], b[0], a[1], b[1], ... of the first halves of a and b; and of the second. */
-#if defined(__AVX512F__) && FL_REAL == 32
-#define FL_FIRST_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define FL_SECOND_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif defined(__AVX512F__) || (defined(__AVX2__) && FL_REAL == 32)
-#define FL_FIRST_HALVES 0, 8, 1, 9, 2, 10, 3, 11
-#define FL_SECOND_HALVES 4, 12, 5, 13, 6, 14, 7, 15
-#elif defined(__AVX2__) || FL_REAL == 32
-#define FL_FIRST_HALVES 0, 4, 1, 5
-#define FL_SECOND_HALVES 2, 6, 3, 7
+/* Parts of 16 bytes: what shuffles do not cross, and what of a user's row seldom crosses a cache line. */
+enum { STEPS = 16 / sizeof(real) };
+
+#if defined(__AVX512F__)
+#define FL_16_BYTES(p) _mm_loadu_ps((const float *)(p))
+FL_INLINE reals v_load_parts(const real *from, ptrdiff_t apart) {
+    __m512 x = _mm512_castps128_ps512(FL_16_BYTES(from));
+    x = _mm512_insertf32x4(x, FL_16_BYTES(from + apart), 1);
+    x = _mm512_insertf32x4(x, FL_16_BYTES(from + 2 * apart), 2);
+    return (reals)_mm512_insertf32x4(x, FL_16_BYTES(from + 3 * apart), 3);
+}
+#elif defined(__AVX2__)
+#define FL_16_BYTES(p) _mm_loadu_ps((const float *)(p))
+FL_INLINE reals v_load_parts(const real *from, ptrdiff_t apart) {
+    return (reals)_mm256_insertf128_ps(_mm256_castps128_ps256(FL_16_BYTES(from)), FL_16_BYTES(from + apart), 1);
+}
 #else
-#define FL_FIRST_HALVES 0, 2
-#define FL_SECOND_HALVES 1, 3
+FL_INLINE reals v_load_parts(const real *from, ptrdiff_t apart) { (void)apart; return v_load(from); }
 #endif
 
-/* Transpose a square: each step interleaves what stands half the square apart. */
-FL_INLINE void v_transpose(reals *x) {
+/* a[0], b[0], a[1], b[1], ... of the first halves of each part of a and b, and of the second; and pairs of them so. */
+#if FL_REAL == 32 && defined(__AVX512F__)
+#define FL_LOWS 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define FL_HIGHS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define FL_LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define FL_HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#elif FL_REAL == 32 && defined(__AVX2__)
+#define FL_LOWS 0, 8, 1, 9, 4, 12, 5, 13
+#define FL_HIGHS 2, 10, 3, 11, 6, 14, 7, 15
+#define FL_LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define FL_HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#elif FL_REAL == 32
+#define FL_LOWS 0, 4, 1, 5
+#define FL_HIGHS 2, 6, 3, 7
+#define FL_LOW_PAIRS 0, 1, 4, 5
+#define FL_HIGH_PAIRS 2, 3, 6, 7
+#elif defined(__AVX512F__)
+#define FL_LOWS 0, 8, 2, 10, 4, 12, 6, 14
+#define FL_HIGHS 1, 9, 3, 11, 5, 13, 7, 15
+#elif defined(__AVX2__)
+#define FL_LOWS 0, 4, 2, 6
+#define FL_HIGHS 1, 5, 3, 7
+#else
+#define FL_LOWS 0, 2
+#define FL_HIGHS 1, 3
+#endif
+
+/* REALS steps of as many vectors, `apart` reals from one to the next: the i-th step of each in x[i]. */
+FL_INLINE void v_load_square(reals *x, const real *from, ptrdiff_t apart) {
+    reals y[REALS];
 #pragma GCC unroll 4
-    for (int step = 1; step < REALS; step *= 2) {
-        reals y[REALS];
-#pragma GCC unroll 8
-        for (int i = 0; i < REALS / 2; i++) {
-            y[2 * i] = FL_SHUFFLE(x[i], x[i + REALS / 2], FL_FIRST_HALVES);
-            y[2 * i + 1] = FL_SHUFFLE(x[i], x[i + REALS / 2], FL_SECOND_HALVES);
-        }
-        memcpy(x, y, sizeof y);
+    for (int v = 0; v < STEPS; v++) /* vectors v, v + STEPS, ... */
+#pragma GCC unroll 4
+        for (int i = 0; i < REALS; i += STEPS) y[i + v] = v_load_parts(from + v * apart + i, STEPS * apart);
+#pragma GCC unroll 4
+    for (int i = 0; i < REALS; i += STEPS) {
+#if FL_REAL == 64
+        x[i] = FL_SHUFFLE(y[i], y[i + 1], FL_LOWS);
+        x[i + 1] = FL_SHUFFLE(y[i], y[i + 1], FL_HIGHS);
+#else
+        const reals low[2] = {FL_SHUFFLE(y[i], y[i + 1], FL_LOWS), FL_SHUFFLE(y[i + 2], y[i + 3], FL_LOWS)};
+        const reals high[2] = {FL_SHUFFLE(y[i], y[i + 1], FL_HIGHS), FL_SHUFFLE(y[i + 2], y[i + 3], FL_HIGHS)};
+        x[i] = FL_SHUFFLE(low[0], low[1], FL_LOW_PAIRS);
+        x[i + 1] = FL_SHUFFLE(low[0], low[1], FL_HIGH_PAIRS);
+        x[i + 2] = FL_SHUFFLE(high[0], high[1], FL_LOW_PAIRS);
+        x[i + 3] = FL_SHUFFLE(high[0], high[1], FL_HIGH_PAIRS);
+#endif
     }
 }
 

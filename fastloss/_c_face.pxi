@@ -190,6 +190,7 @@ cdef extern from "fastloss.h" nogil:
         Py_ssize_t rows
         Py_ssize_t columns
         Py_ssize_t depth
+        Py_ssize_t tile_panels
         const void *a
         const void *b
         Py_ssize_t a_apart

@@ -190,13 +190,15 @@ class Tiles:
     """The tiles of a block of rows of one of the K losses: buffers, and what every tile needs."""
 
     def __init__(self, job: LinearJob, rows: int, keeps: bool) -> None:
+        assert _config.native is not None
         classes, _, features = job.linear_weight.shape
         fit = TILE_BYTES // (max(rows, features) * job.real.itemsize)
         self.job, self.keeps = job, keeps
         # Whole pieces of a row, where one fits, so that no bit depends on where tiles end.
         part = min(PIECE_BYTES // job.real.itemsize, max(LANES, fit))
         self.width = max(LANES, min(whole_lanes(classes), fit // part * part // LANES * LANES))
-        self.logits = np.empty((rows, whole_lanes(classes) if keeps else self.width), job.real)
+        columns = whole_lanes(classes) if keeps else self.width
+        self.logits = _config.native.lines(rows * columns, job.real).reshape(rows, columns)
         self.dense = np.zeros((rows, self.width), job.real) if job.probabilities is not None else None
         ready = is_ready(job.linear_weight[:, 0], job.real)
         self.weight = None if ready else np.empty((min(self.width, classes), features), job.real)

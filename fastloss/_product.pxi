@@ -4,10 +4,11 @@
 cdef enum:
     CACHE_LINE = 64
     PANEL_BYTES = 8 << 20  # of columns that are packed at a time, but a tile of columns at least
+    TILES_OF_THREAD = 4  # at least, where there are columns enough
     STEPS_OF_ELEMENT = 32  # multiplications that take as long as an element of a loss, for `run`
 
 
-cdef object lines(Py_ssize_t size, cnp.dtype dtype):
+cpdef object lines(Py_ssize_t size, cnp.dtype dtype):
     """An empty array that begins with a cache line."""
     cdef Py_ssize_t itemsize = dtype.itemsize, more = CACHE_LINE // itemsize
     cdef cnp.ndarray a = np.empty(size + more, dtype)
@@ -27,11 +28,20 @@ cdef int steps_of(cnp.ndarray a, int axis, Py_ssize_t *apart, Py_ssize_t *along)
 
 
 cdef int multiply(const fl_kernels *table, fl_product_job *job) except -1:
-    cdef Py_ssize_t across = blocks(job.rows, table.product_rows), tiles = blocks(job.columns, table.product_columns)
-    cdef Py_ssize_t columns = min(job.columns, table.product_columns), rows = min(job.rows, table.product_rows)
-    cdef double work = <double>rows * columns * job.depth / STEPS_OF_ELEMENT
+    """Each thread has columns of its own, which it has packed before, and some tiles, so that none waits long for the
+    last: with fewer columns, a quarter of what there may be at least."""
+    cdef Py_ssize_t across = blocks(job.rows, table.product_rows), panels = blocks(job.columns, table.product_panel)
+    cdef Py_ssize_t most = table.product_columns // table.product_panel, threads = thread_limit()
+    cdef Py_ssize_t least = max(1, most // 4), each = min(most, max(least, blocks(panels, threads)))
+    cdef double work
     cdef fl_fold fold
-    return run(table.product, job, across * tiles, max(1, <Py_ssize_t>work), &fold, NULL, table)
+    while each > least and across * blocks(panels, each) < TILES_OF_THREAD * threads:
+        each = max(least, each // 2)
+    job.tile_panels = each
+    work = <double>min(job.rows, table.product_rows) * each * table.product_panel * job.depth / STEPS_OF_ELEMENT
+    if work > SERIAL_ELEMENTS:  # long slices: a thread goes on with the columns that it has packed
+        work = max(SERIAL_ELEMENTS, work / 8)
+    return run(table.product, job, across * blocks(panels, each), max(1, <Py_ssize_t>work), &fold, NULL, table)
 
 
 cdef int multiply_packed(const fl_kernels *table, fl_product_job *job, cnp.dtype dtype) except -1:

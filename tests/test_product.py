@@ -76,6 +76,28 @@ def test_a_single_row(dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("depth", [3, 16, 100, 128, 300])
+def test_a_single_row_from_any_place(depth, dtype, rng):
+    """Squares begin where registers do: wherever the matrix begins, and whatever stands before it, the same bits."""
+    a, b = drawn(rng, 1, depth, 40, dtype)
+    expected = product(a, b)
+    apart = -(-depth // 16) * 16 + 16
+    memory = np.full(40 * apart + 32, np.nan, dtype)
+    for place in range(17):
+        matrix = memory[place : place + 40 * apart].reshape(40, apart)[:, :depth]
+        matrix[...] = b.T
+        assert bits(product(a, matrix.T)) == bits(expected), place
+        memory[...] = np.nan
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_row_of_more_than_the_scratch(dtype, rng):
+    a, b = drawn(rng, 1, 23_000, 20, dtype)
+    whole = np.concatenate([a, a])  # two rows are packed in other spans
+    assert bits(product(a, np.asfortranarray(b))) == bits(product(whole, b)[:1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("m", "k", "n"), [(50, 200, 40), (200, 70, 33), (150, 131, 600)])
 def test_layouts_change_no_bit(dtype, m, k, n, rng):
     a, b = drawn(rng, m, k, n, dtype)
@@ -141,11 +163,12 @@ def test_columns_packed_in_several_goes(rng):
 def test_special_values(dtype, rng):
     """They stay in their row or column; infinity times zero is no number."""
     a, b = drawn(rng, 60, 40, 70, dtype)
-    a[3, 7], a[50, 1], b[5, 9], b[6, 60] = np.nan, np.inf, np.inf, np.nan
+    a[3, 7], a[13, 9], a[50, 1], b[5, 9], b[6, 60] = np.nan, np.nan, np.inf, np.inf, np.nan
     b[1, 2] = 0
     with np.errstate(all="ignore"):
-        np.testing.assert_array_equal(np.isnan(product(a, b)), np.isnan(exact(a, b)))
-        np.testing.assert_array_equal(np.isinf(product(a, b)), np.isinf(exact(a, b)))
+        for matrix in (b, np.asfortranarray(b)):
+            np.testing.assert_array_equal(np.isnan(product(a, matrix)), np.isnan(exact(a, b)))
+            np.testing.assert_array_equal(np.isinf(product(a, matrix)), np.isinf(exact(a, b)))
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])

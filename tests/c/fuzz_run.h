@@ -111,8 +111,11 @@ static void run_on(int isa, struct source s) {
     fl_fold_init(&fold);
     if (job.kind == PRODUCT) {
         pack_columns(table, partials, &fold);
+        const ptrdiff_t most = table->product_columns / table->product_panel;
+        job.product.tile_panels = 1 + job.product.depth % most; /* any will do */
+        const ptrdiff_t columns = job.product.tile_panels * table->product_panel;
         job.units = ((job.product.rows + table->product_rows - 1) / table->product_rows) *
-                    ((job.product.columns + table->product_columns - 1) / table->product_columns);
+                    ((job.product.columns + columns - 1) / columns);
     }
     for (ptrdiff_t first = 0; first < job.units; first += 32) {
         const ptrdiff_t last = first + 32 < job.units ? first + 32 : job.units;
