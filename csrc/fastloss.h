@@ -246,6 +246,19 @@ typedef struct {
     const double *inverse, *at_target, *dense_factor; /* gradient: exp(x - max) * inverse - dense_factor * q */
 } fl_tile_job;
 
+/* What the states of rows amount to, from all of their tiles: values, or the factors of their gradients. */
+enum { FL_LINEAR_ROWS = 256 }; /* rows of a unit */
+typedef struct {
+    int want; /* FL_VALUE or FL_GRAD */
+    ptrdiff_t rows;
+    const int64_t *label;
+    const double *max, *rest, *ones, *target_logit, *distance, *mass; /* as in fl_tile_job */
+    const double *picked, *share; /* factors of -log p[label], and of the sum of q times -log p */
+    const double *factor;         /* of the gradient */
+    double *value;
+    double *inverse, *at_target, *dense_factor; /* as in fl_tile_job */
+} fl_linear_rows_job;
+
 /* One call of a loss of matched pairs of boxes; or, with `columns` boxes in the target, of all pairs. Positions of input,
  * target, mask and grad_output are boxes; the four coordinates of a box lie *_stride bytes apart. */
 enum { FL_IOU, FL_GIOU, FL_DIOU, FL_CIOU };
@@ -323,6 +336,7 @@ typedef struct {
     void (*actions)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* an fl_action_job */
     void (*scan)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);    /* FL_SCAN_COLUMNS trajectories */
     void (*linear_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *); /* one row of a tile */
+    void (*linear_rows)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *); /* of float64 only: states are */
     void (*box)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);        /* FL_BOX_BYTES of pairs */
     void (*box_matrix)(const void *job, ptrdiff_t block, char *scratch, fl_partial *); /* FL_BOX_ROWS times as many */
     ptrdiff_t (*distance_block)(const fl_distance_job *);                                /* rows per block */

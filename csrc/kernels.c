@@ -54,6 +54,9 @@ const fl_kernels kernels = {
     .actions = action_block,
     .scan = scan_block,
     .linear_row = linear_row,
+#if FL_REAL == 64
+    .linear_rows = linear_rows,
+#endif
     .box = box_block,
     .box_matrix = box_matrix_block,
     .distance_block = distance_block,

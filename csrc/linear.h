@@ -84,4 +84,45 @@ static void linear_row(const void *arg, ptrdiff_t r, char *scratch, fl_partial *
         linear_row_gradient(job, r, s);
 }
 
+#if FL_REAL == 64
+/* Sum of exp(x - max) without the maximum's own 1; NaN where the row has no softmax. */
+FL_INLINE real others_of(const fl_linear_rows_job *job, ptrdiff_t r) {
+    const real others = (job->ones[r] - 1) + job->rest[r];
+    return others == R_INFINITY ? R_NAN : others;
+}
+
+/* picked -log p[label] + share (sum of q times -log p), -log p = max - x + log1p(others). Without a share there may be no
+ * sum. */
+static void linear_values(const fl_linear_rows_job *job, ptrdiff_t first, ptrdiff_t last) {
+    for (ptrdiff_t r = first; r < last; r++) {
+        const real log_sum = r_log1p(others_of(job, r)), share = job->share[r];
+        const real label = job->picked[r] * ((job->max[r] - job->target_logit[r]) + log_sum);
+        const real spread = share * (job->distance[r] + job->mass[r] * log_sum);
+        job->value[r] = job->label[r] == FL_LEFT_OUT ? 0 : label + (share == 0 ? 0 : spread);
+    }
+}
+
+/* The label's own part, p - 1, is minus the sum of the other probabilities. */
+static void linear_factors(const fl_linear_rows_job *job, ptrdiff_t first, ptrdiff_t last) {
+    for (ptrdiff_t r = first; r < last; r++) {
+        const real others = others_of(job, r), spread = job->share[r] * job->mass[r], picked = job->picked[r];
+        const real at_label = r_expm1(job->target_logit[r] - job->max[r]);
+        const real whole = spread * (1 + at_label) - picked * (others - at_label);
+        job->inverse[r] = job->factor[r] * (picked + spread) / (1 + others);
+        job->at_target[r] = job->factor[r] * whole / (1 + others);
+        job->dense_factor[r] = job->factor[r] * job->share[r];
+    }
+}
+
+static void linear_rows(const void *arg, ptrdiff_t unit, char *scratch, fl_partial *out) {
+    const fl_linear_rows_job *job = arg;
+    const ptrdiff_t first = unit * FL_LINEAR_ROWS, last = first + at_most(job->rows - first, FL_LINEAR_ROWS);
+    (void)scratch, (void)out;
+    if (job->want == FL_VALUE)
+        linear_values(job, first, last);
+    else
+        linear_factors(job, first, last);
+}
+#endif
+
 #endif

@@ -6,7 +6,7 @@
  * A unit is a tile of out. Piece by piece of the depth its rows of a are packed in the scratch, P_ROWS rows abreast, and
  * meet b's columns, P_COLUMNS abreast, which are packed beforehand (pack_product) or, where each meets one tile only, on the
  * way. The sums of P_ROWS x P_COLUMNS stand in registers. Where that is one group of rows, many pieces of it are packed at
- * once, and each column goes through all of them before the next; the columns of a single row are not packed. */
+ * once, and each column goes through all of them before the next. A single row packs nothing (product_row.h). */
 #ifndef FL_PRODUCT_H
 #define FL_PRODUCT_H
 
@@ -112,8 +112,8 @@ static void product_tile(const void *arg, ptrdiff_t unit, char *scratch, fl_part
     const int along = !job->panels && job->b_along == 1 && t.rows <= P_ROWS;
     const ptrdiff_t span = along ? P_ROOM / piece * PRODUCT_DEPTH : PRODUCT_DEPTH;
     (void)out;
-    if (along && t.rows == 1) {
-        product_single(job, s->rows, &t);
+    if (!job->panels && t.rows == 1) {
+        product_single(job, s, &t);
         return;
     }
     for (t.d = 0; t.d < job->depth; t.d += span) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* product_row.h: a single row times a matrix whose columns are contiguous: memory decides, so nothing is packed, and what
- * comes next is asked for ahead. */
+/* product_row.h: a single row times a matrix. Memory decides: nothing of the matrix is packed, each line of it is read
+ * once, and what comes next is asked for ahead where the processor would not see it. */
 #ifndef FL_PRODUCT_ROW_H
 #define FL_PRODUCT_ROW_H
 
 #include "panels.h"
+
+/* ---- a matrix whose columns are contiguous ------------------------------------------------------------------------ */
 
 /* A row's product with REALS vectors so far: the sum of its pieces of the depth, and of the one that is begun. */
 struct chain {
@@ -66,15 +68,56 @@ static void product_row(const fl_product_job *job, const real *row, const struct
     memcpy(to, &chain.out, bytes);
 }
 
+/* ---- a matrix whose rows are contiguous ------------------------------------------------------------------------------ */
+
+/* sum[n] += row[steps] times rows of b, which are `along` reals apart. */
+FL_INLINE void add_rows(real *restrict sum, const real *row, const real *b, ptrdiff_t along, ptrdiff_t steps, ptrdiff_t n) {
+    const real *restrict b0 = b, *restrict b1 = b + along, *restrict b2 = b1 + along, *restrict b3 = b2 + along;
+    ptrdiff_t i = 0;
+    for (; i + 4 <= steps; i += 4, b0 += 4 * along, b1 += 4 * along, b2 += 4 * along, b3 += 4 * along) {
+        FL_INDEPENDENT
+        for (ptrdiff_t c = 0; c < n; c++) {
+            const real half = r_fma(row[i + 1], b1[c], r_fma(row[i], b0[c], sum[c]));
+            sum[c] = r_fma(row[i + 3], b3[c], r_fma(row[i + 2], b2[c], half));
+        }
+    }
+    for (; i < steps; i++, b0 += along) {
+        FL_INDEPENDENT
+        for (ptrdiff_t c = 0; c < n; c++) sum[c] = r_fma(row[i], b0[c], sum[c]);
+    }
+}
+
+/* A tile of out, by pieces of the depth. Sums lie as b does to cache lines, so that neither's registers cross them. */
+static void product_row_across(const fl_product_job *job, struct product_scratch *s, const struct tile_part *t) {
+    const ptrdiff_t n = t->end - t->c0, along = job->b_along;
+    const ptrdiff_t past = (ptrdiff_t)((uintptr_t)columns_of(job, t->c0, t->d).from % 64 / sizeof(real));
+    const ptrdiff_t head = at_most(n, past ? 64 / (ptrdiff_t)sizeof(real) - past : 0);
+    real *restrict sum = s->columns + past, *restrict to = (real *)job->out + t->r0 * job->out_apart + t->c0;
+    for (ptrdiff_t d = 0; d < t->steps; d += PRODUCT_DEPTH) {
+        const ptrdiff_t steps = at_most(t->steps - d, PRODUCT_DEPTH);
+        const real *b = columns_of(job, t->c0, t->d + d).from;
+        memset(sum, 0, (size_t)n * sizeof(real));
+        add_rows(sum, s->rows + d, b, along, steps, head);
+        add_rows(sum + head, s->rows + d, b + head, along, steps, n - head);
+        const int add = job->add || t->d + d > 0;
+        FL_INDEPENDENT
+        for (ptrdiff_t c = 0; c < n; c++) to[c] = add ? to[c] + sum[c] : sum[c];
+    }
+}
+
 /* A tile of a single row, of which as many steps are copied as there is room for. */
-static void product_single(const fl_product_job *job, real *row, struct tile_part *t) {
+static void product_single(const fl_product_job *job, struct product_scratch *s, struct tile_part *t) {
     enum { SPAN = P_ROOM / PRODUCT_DEPTH * PRODUCT_DEPTH };
     for (t->d = 0; t->d < job->depth; t->d += SPAN) {
         const real *from = (const real *)job->a + t->r0 * job->a_apart + t->d * job->a_along;
         t->steps = at_most(job->depth - t->d, SPAN);
-        for (ptrdiff_t i = 0; i < t->steps; i++) row[i] = from[i * job->a_along];
-        for (ptrdiff_t c = t->c0; c < t->end; c += REALS) product_row(job, row, t, c);
+        for (ptrdiff_t i = 0; i < t->steps; i++) s->rows[i] = from[i * job->a_along];
+        if (job->b_along == 1)
+            for (ptrdiff_t c = t->c0; c < t->end; c += REALS) product_row(job, s->rows, t, c);
+        else
+            product_row_across(job, s, t);
     }
 }
+_Static_assert(P_TILE_PANELS * P_COLUMNS + 64 <= PRODUCT_DEPTH * P_COLUMNS, "a panel holds a tile's sums");
 
 #endif

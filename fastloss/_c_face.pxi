@@ -265,6 +265,7 @@ cdef extern from "fastloss.h" nogil:
         fl_unit_fn actions
         fl_unit_fn scan
         fl_unit_fn linear_row
+        fl_unit_fn linear_rows
         fl_unit_fn box
         fl_unit_fn box_matrix
         Py_ssize_t (*distance_block)(const fl_distance_job *) noexcept nogil

@@ -37,6 +37,7 @@ TILE_BYTES = 16 * 2**20
 PIECE_BYTES = 4096  # FL_TILE_BYTES: of a row that is folded at a time
 LANES = 16
 LEFT_OUT = -2
+LOWEST = {t.itemsize: -float(np.finfo(t).max) for t in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
 class LinearJob(Record):
@@ -99,6 +100,8 @@ def own_labels(target: Array, shape: tuple[int, ...], ignore_index: Any, classes
         raise ValueError(f"target has shape {target.shape}, expected {shape} or, as probabilities, that of the logits")
     ignored = -100 if ignore_index is None else integer(ignore_index, "ignore_index")
     own = target.copy()
+    if own.size and own.min() >= 0 and own.max() < classes and not 0 <= ignored < classes:
+        return own.astype(np.int64)
     left_out = own == ignored
     bad = ~left_out & ((own < 0) | (own >= classes))
     if bad.any():
@@ -264,39 +267,25 @@ class Tiles:
 class RowState:
     """What is known of a block of rows: the kernel's state, and the loss that it amounts to."""
 
-    def __init__(self, job: LinearJob, k: int, rows: slice) -> None:
+    def __init__(self, job: LinearJob, k: int, rows: slice, weights: Array | None) -> None:
         n = len(range(*rows.indices(job.input.shape[0])))
-        self.job = job
         self.label = np.full(n, -1, np.int64) if job.labels is None else np.ascontiguousarray(job.labels[rows, k])
-        self.max = np.full(n, -float(np.finfo(job.real).max))
-        self.rest, self.ones, self.target_logit = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.distance, self.mass = np.zeros(n), np.zeros(n)
-        self.picked = np.zeros(n) if job.labels is None else job.label_weights()[rows, k] * (1.0 - job.smoothing)
-        share = 1.0 if job.labels is None else job.smoothing / max(job.linear_weight.shape[0], 1)
-        self.share = np.where(self.label == LEFT_OUT, 0.0, share)
-
-    def arrays(self) -> tuple[Array, ...]:
-        return self.max, self.rest, self.ones, self.target_logit, self.distance, self.mass
-
-    def others(self) -> Array:
-        """Sum of exp(x - max) without the maximum's own 1; nan where the row has no softmax."""
-        others = (self.ones - 1.0) + self.rest
-        return np.where(np.isposinf(others), np.nan, others)
+        self.state = np.zeros((6, n))  # max, rest, ones, target_logit, distance, mass
+        self.state[0] = LOWEST[job.real.itemsize]
+        self.picked = np.zeros(n) if weights is None else weights[rows, k] * (1.0 - job.smoothing)
+        self.share = np.ones(n) if weights is None else np.zeros(n)
+        if job.labels is not None and job.smoothing:
+            self.share[self.label != LEFT_OUT] = job.smoothing / max(job.linear_weight.shape[0], 1)
 
     def value(self) -> Array:
-        """picked * -log p[label] + share * sum of q * -log p, -log p = max - x + log1p(others)."""
-        log_sum = np.log1p(self.others())
-        picked = self.picked * ((self.max - self.target_logit) + log_sum)
-        spread = self.share * (self.distance + self.mass * log_sum) if self.share.any() else 0.0
-        return np.where(self.label == LEFT_OUT, 0.0, picked + spread)
+        """picked * -log p[label] + share * sum of q * -log p."""
+        assert _config.native is not None
+        return _config.native.linear_values(self.label, self.state, self.picked, self.share)
 
-    def gradient(self, factor: Array) -> tuple[Array, Array, Array]:
-        """Factors of the logits' gradient: of exp(x - max); all of it at the label; of q."""
-        others = self.others()
-        spread = self.share * self.mass
-        at_label = np.expm1(self.target_logit - self.max)
-        whole = spread * (1.0 + at_label) - self.picked * (others - at_label)
-        return factor * (self.picked + spread) / (1.0 + others), factor * whole / (1.0 + others), factor * self.share
+    def gradient(self, factor: Array) -> Array:
+        """Rows of factors of the logits' gradient: of exp(x - max); all of it at the label; of q."""
+        assert _config.native is not None
+        return _config.native.linear_factors(self.label, self.state, self.picked, self.share, factor)
 
 
 def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, state: RowState) -> None:
@@ -306,7 +295,7 @@ def add_gradients(job: LinearJob, tiles: Tiles, x: Array, k: int, rows: slice, s
     to_bias = job.grads[2] if len(job.grads) > 2 else None
     factors = state.gradient(np.ascontiguousarray(job.factors()[rows, k]))
     for first, last, matrix, logits, (bias, dense) in tiles(x, k, rows, again=True):
-        _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), factors)
+        _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.state, factors)
         g = logits[:, : last - first]
         _config.native.product(g, matrix, to_input[rows], add=first > 0 or k > 0)
         _config.native.product(g.T, x, to_weight[first:last, k], add=rows.start > 0)
@@ -321,16 +310,18 @@ def tiled(job: LinearJob) -> Array:
     step, keeps = blocks_of(job)
     tiles = Tiles(job, step, keeps) if job.linear_weight.shape[0] and n * k_all else None
     value = np.zeros((n, k_all))
+    weights = None if job.labels is None else job.label_weights()
     for g in (job.grads or ())[0 if tiles is None else 2 :]:  # the others are written by their first tile
         g[...] = 0
     for start in range(0, n, step):
         rows = slice(start, min(n, start + step))
-        x = np.require(job.input[rows], job.real, ["C", "A"])
+        x = np.ascontiguousarray(job.input[rows], job.real)
+        x = x if x.flags.aligned else x.copy()
         for k in range(k_all):
-            state = RowState(job, k, rows)
+            state = RowState(job, k, rows, weights)
             if tiles is not None:
                 for first, last, _, logits, (bias, dense) in tiles(x, k, rows):
-                    _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.arrays(), None)
+                    _config.native.run_tile(logits, last - first, first, bias, state.label, dense, state.state, None)
             value[rows, k] = state.value()
             if job.grads is not None and tiles is not None:
                 add_gradients(job, tiles, x, k, rows, state)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Types of the compiled extension."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -70,9 +70,19 @@ def run_tile(
     bias: _Array | None,
     label: NDArray[np.int64],
     dense: _Array | None,
-    state: Sequence[NDArray[np.float64] | None],
-    gradient: Sequence[NDArray[np.float64] | None] | None,
+    state: NDArray[np.float64],
+    gradient: NDArray[np.float64] | None,
 ) -> None: ...
+def linear_values(
+    label: NDArray[np.int64], state: NDArray[np.float64], picked: NDArray[np.float64], share: NDArray[np.float64]
+) -> NDArray[np.float64]: ...
+def linear_factors(
+    label: NDArray[np.int64],
+    state: NDArray[np.float64],
+    picked: NDArray[np.float64],
+    share: NDArray[np.float64],
+    factor: NDArray[np.float64],
+) -> NDArray[np.float64]: ...
 def overlap_loss(
     name: Any,
     formula: tuple[Any, ...],

@@ -3,7 +3,7 @@
 
 cdef enum:
     CACHE_LINE = 64
-    PANEL_BYTES = 8 << 20  # of columns that are packed at a time, but a tile of columns at least
+    PANEL_BYTES = 2 << 20  # of columns that are packed at a time, but a tile of columns at least: more would leave the caches
     TILES_OF_THREAD = 4  # at least, where there are columns enough
     STEPS_OF_ELEMENT = 32  # multiplications that take as long as an element of a loss, for `run`
 
@@ -28,14 +28,15 @@ cdef int steps_of(cnp.ndarray a, int axis, Py_ssize_t *apart, Py_ssize_t *along)
 
 
 cdef int multiply(const fl_kernels *table, fl_product_job *job) except -1:
-    """Each thread has columns of its own, which it has packed before, and some tiles, so that none waits long for the
-    last: with fewer columns, a quarter of what there may be at least."""
+    """Each thread has columns of its own, which it has packed before, and some tiles of them, so that none waits long for
+    the last; a quarter of a tile's columns at least, and of a single row all of them, for they are read from end to end.
+    """
     cdef Py_ssize_t across = blocks(job.rows, table.product_rows), panels = blocks(job.columns, table.product_panel)
     cdef Py_ssize_t most = table.product_columns // table.product_panel, threads = thread_limit()
     cdef Py_ssize_t least = max(1, most // 4), each = min(most, max(least, blocks(panels, threads)))
     cdef double work
     cdef fl_fold fold
-    while each > least and across * blocks(panels, each) < TILES_OF_THREAD * threads:
+    while job.rows > 1 and each > least and across * blocks(panels, each) < TILES_OF_THREAD * threads:
         each = max(least, each // 2)
     job.tile_panels = each
     work = <double>min(job.rows, table.product_rows) * each * table.product_panel * job.depth / STEPS_OF_ELEMENT

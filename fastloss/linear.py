@@ -68,8 +68,7 @@ def linear_cross_entropy(
     columns, and a few numbers per row: it does not grow with N * V. The matrix products are our own, in the working
     type: float64 if a floating operand is float64 or none is floating, else float32 (float16 and bfloat16 are converted
     tile by tile); their sums are in parts of 128 terms, all other sums are float64. The bits of a row's loss do not
-    depend on threads, on other rows or on whether gradients are asked for. They are those of one machine and one build
-    of NumPy, whose logarithm and exponential finish a row.
+    depend on threads, on other rows or on whether gradients are asked for.
 
     Source: ``torch.nn.functional.linear_cross_entropy``.
 

@@ -78,16 +78,16 @@ def test_a_single_row(dtype, rng):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("depth", [3, 16, 100, 128, 300])
 def test_a_single_row_from_any_place(depth, dtype, rng):
-    """Squares begin where registers do: wherever the matrix begins, and whatever stands before it, the same bits."""
+    """Loops begin where registers do: wherever the matrix begins, and whatever stands around it, the same bits."""
     a, b = drawn(rng, 1, depth, 40, dtype)
     expected = product(a, b)
-    apart = -(-depth // 16) * 16 + 16
-    memory = np.full(40 * apart + 32, np.nan, dtype)
-    for place in range(17):
-        matrix = memory[place : place + 40 * apart].reshape(40, apart)[:, :depth]
-        matrix[...] = b.T
-        assert bits(product(a, matrix.T)) == bits(expected), place
-        memory[...] = np.nan
+    assert (np.abs(expected - exact(a, b)) <= bound(a, b)).all()
+    apart = -(-max(depth, 40) // 16) * 16 + 16
+    for place, (values, turn) in itertools.product(range(17), ((b, False), (b.T, True))):
+        memory = np.full(len(values) * apart + 32, np.nan, dtype)
+        matrix = memory[place : place + len(values) * apart].reshape(len(values), apart)[:, : values.shape[1]]
+        matrix[...] = values
+        assert bits(product(a, matrix.T if turn else matrix)) == bits(expected), place
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
