@@ -209,7 +209,7 @@ typedef struct {
  * next, in reals; one of the two is 1. */
 typedef struct {
     ptrdiff_t rows, columns, depth;
-    ptrdiff_t tile_panels; /* of a tile: at most as many as product_columns are */
+    ptrdiff_t tile_panels; /* panels of columns of a tile, product_columns / product_panel at most */
     const void *a, *b;
     ptrdiff_t a_apart, a_along; /* from row to row, along a row */
     ptrdiff_t b_apart, b_along; /* from column to column, along a column */
@@ -343,7 +343,7 @@ typedef struct {
     void (*distance)(const void *job, ptrdiff_t block, char *scratch, fl_partial *);
     void (*mine_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
     void (*direction_row)(const void *job, ptrdiff_t row, char *scratch, fl_partial *);
-    int product_rows, product_panel, product_columns, product_depth; /* of a tile; columns of a panel and, at most, of a tile */
+    int product_rows, product_panel, product_columns, product_depth; /* rows of a tile; columns of a panel; at most of a tile */
     void (*pack_product)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *); /* a piece of a panel's depth */
     void (*product)(const void *job, ptrdiff_t tile, char *scratch, fl_partial *);
     void (*overlap_sums)(const void *job, ptrdiff_t unit, char *scratch, fl_partial *);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* linear.h: cross entropy of a matrix product that is never whole. The caller multiplies tile by tile into one buffer;
  * here a tile is folded into the state of its rows or, multiplied once more, turned into gradients in place. A unit is
- * one row of a tile; the fold is that of fold.h. */
+ * one row of a tile; the fold is that of fold.h. From the states of some rows, a unit too, come values and factors. */
 #ifndef FL_LINEAR_H
 #define FL_LINEAR_H
 
@@ -91,12 +91,11 @@ FL_INLINE real others_of(const fl_linear_rows_job *job, ptrdiff_t r) {
     return others == R_INFINITY ? R_NAN : others;
 }
 
-/* picked -log p[label] + share (sum of q times -log p), -log p = max - x + log1p(others). Without a share there may be no
- * sum. */
+/* picked -log p[label] + share (sum of q times -log p), -log p = max - x + log1p(others). A factor of 0 leaves nothing. */
 static void linear_values(const fl_linear_rows_job *job, ptrdiff_t first, ptrdiff_t last) {
     for (ptrdiff_t r = first; r < last; r++) {
         const real log_sum = r_log1p(others_of(job, r)), share = job->share[r];
-        const real label = job->picked[r] * ((job->max[r] - job->target_logit[r]) + log_sum);
+        const real label = r_times(job->picked[r], (job->max[r] - job->target_logit[r]) + log_sum);
         const real spread = share * (job->distance[r] + job->mass[r] * log_sum);
         job->value[r] = job->label[r] == FL_LEFT_OUT ? 0 : label + (share == 0 ? 0 : spread);
     }

@@ -6,7 +6,8 @@
  * A unit is a tile of out. Piece by piece of the depth its rows of a are packed in the scratch, P_ROWS rows abreast, and
  * meet b's columns, P_COLUMNS abreast, which are packed beforehand (pack_product) or, where each meets one tile only, on the
  * way. The sums of P_ROWS x P_COLUMNS stand in registers. Where that is one group of rows, many pieces of it are packed at
- * once, and each column goes through all of them before the next. A single row packs nothing (product_row.h). */
+ * once, and each column goes through all of them before the next. A single row whose columns are not packed
+ * beforehand packs none (product_row.h). */
 #ifndef FL_PRODUCT_H
 #define FL_PRODUCT_H
 

@@ -41,10 +41,12 @@ FL_INLINE reals v_load(const real *from) { reals x; memcpy(&x, from, sizeof x); 
 FL_INLINE void v_store(real *to, reals x) { memcpy(to, &x, sizeof x); }
 
 /* Parts of 16 bytes: what shuffles do not cross, and what of a user's row seldom crosses a cache line. */
-enum { STEPS = 16 / sizeof(real) };
+enum { PART_REALS = 16 / sizeof(real) };
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #define FL_16_BYTES(p) _mm_loadu_ps((const float *)(p))
+#endif
+#if defined(__AVX512F__)
 FL_INLINE reals v_load_parts(const real *from, ptrdiff_t apart) {
     __m512 x = _mm512_castps128_ps512(FL_16_BYTES(from));
     x = _mm512_insertf32x4(x, FL_16_BYTES(from + apart), 1);
@@ -52,7 +54,6 @@ FL_INLINE reals v_load_parts(const real *from, ptrdiff_t apart) {
     return (reals)_mm512_insertf32x4(x, FL_16_BYTES(from + 3 * apart), 3);
 }
 #elif defined(__AVX2__)
-#define FL_16_BYTES(p) _mm_loadu_ps((const float *)(p))
 FL_INLINE reals v_load_parts(const real *from, ptrdiff_t apart) {
     return (reals)_mm256_insertf128_ps(_mm256_castps128_ps256(FL_16_BYTES(from)), FL_16_BYTES(from + apart), 1);
 }
@@ -91,11 +92,11 @@ FL_INLINE reals v_load_parts(const real *from, ptrdiff_t apart) { (void)apart; r
 FL_INLINE void v_load_square(reals *x, const real *from, ptrdiff_t apart) {
     reals y[REALS];
 #pragma GCC unroll 4
-    for (int v = 0; v < STEPS; v++) /* vectors v, v + STEPS, ... */
+    for (int v = 0; v < PART_REALS; v++) /* vectors v, v + PART_REALS, ... */
 #pragma GCC unroll 4
-        for (int i = 0; i < REALS; i += STEPS) y[i + v] = v_load_parts(from + v * apart + i, STEPS * apart);
+        for (int i = 0; i < REALS; i += PART_REALS) y[i + v] = v_load_parts(from + v * apart + i, PART_REALS * apart);
 #pragma GCC unroll 4
-    for (int i = 0; i < REALS; i += STEPS) {
+    for (int i = 0; i < REALS; i += PART_REALS) {
 #if FL_REAL == 64
         x[i] = FL_SHUFFLE(y[i], y[i + 1], FL_LOWS);
         x[i + 1] = FL_SHUFFLE(y[i], y[i + 1], FL_HIGHS);

@@ -34,6 +34,7 @@ ROWS = 2048  # of a block: enough for a product to be as fast as the whole one
 KEPT_ROWS = 128  # of a block whose logits are kept, at least: each block adds to all of the matrix's gradient
 KEPT_BYTES = 128 * 2**20
 TILE_BYTES = 16 * 2**20
+PANEL = 32  # features of a matrix are packed by 32 (`csrc/panels.h`) or by fewer
 PIECE_BYTES = 4096  # FL_TILE_BYTES: of a row that is folded at a time
 LANES = 16
 LEFT_OUT = -2
@@ -61,7 +62,7 @@ class LinearJob(Record):
         """Class weight of each label, (N, K); 0 where the position is left out."""
         assert self.labels is not None
         counted = self.labels >= 0
-        if self.weight is None:
+        if self.weight is None or self.weight.size == 0:
             return counted.astype(np.float64)
         return np.where(counted, self.weight[np.where(counted, self.labels, 0)], 0.0)
 
@@ -101,7 +102,7 @@ def own_labels(target: Array, shape: tuple[int, ...], ignore_index: Any, classes
     ignored = -100 if ignore_index is None else integer(ignore_index, "ignore_index")
     own = target.copy()
     if own.size and own.min() >= 0 and own.max() < classes and not 0 <= ignored < classes:
-        return own.astype(np.int64)
+        return own.astype(np.int64, copy=False)
     left_out = own == ignored
     bad = ~left_out & ((own < 0) | (own >= classes))
     if bad.any():
@@ -195,7 +196,7 @@ class Tiles:
     def __init__(self, job: LinearJob, rows: int, keeps: bool) -> None:
         assert _config.native is not None
         classes, _, features = job.linear_weight.shape
-        fit = TILE_BYTES // (max(rows, features) * job.real.itemsize)
+        fit = TILE_BYTES // (max(rows, -(-features // PANEL) * PANEL) * job.real.itemsize)
         self.job, self.keeps = job, keeps
         # Whole pieces of a row, where one fits, so that no bit depends on where tiles end.
         part = min(PIECE_BYTES // job.real.itemsize, max(LANES, fit))

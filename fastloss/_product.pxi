@@ -28,20 +28,24 @@ cdef int steps_of(cnp.ndarray a, int axis, Py_ssize_t *apart, Py_ssize_t *along)
 
 
 cdef int multiply(const fl_kernels *table, fl_product_job *job) except -1:
-    """Each thread has columns of its own, which it has packed before, and some tiles of them, so that none waits long for
-    the last; a quarter of a tile's columns at least, and of a single row all of them, for they are read from end to end.
-    """
+    """Each thread has columns of its own, the same that it has packed where they are, and some tiles of them, so that
+    none waits long for the last. A quarter of a tile's columns at least; those of a single row are not parted further, for
+    memory is read from end to end."""
     cdef Py_ssize_t across = blocks(job.rows, table.product_rows), panels = blocks(job.columns, table.product_panel)
-    cdef Py_ssize_t most = table.product_columns // table.product_panel, threads = thread_limit()
-    cdef Py_ssize_t least = max(1, most // 4), each = min(most, max(least, blocks(panels, threads)))
-    cdef double work
+    cdef Py_ssize_t most = table.product_columns // table.product_panel, threads = 1
+    cdef Py_ssize_t least = max(1, most // 4), each, columns
+    cdef double work = <double>job.rows * job.columns * job.depth / STEPS_OF_ELEMENT
     cdef fl_fold fold
+    if work >= 2 * SERIAL_ELEMENTS:
+        threads = thread_limit()
+    each = min(most, max(least, blocks(panels, threads)))
     while job.rows > 1 and each > least and across * blocks(panels, each) < TILES_OF_THREAD * threads:
         each = max(least, each // 2)
     job.tile_panels = each
-    work = <double>min(job.rows, table.product_rows) * each * table.product_panel * job.depth / STEPS_OF_ELEMENT
+    columns = min(job.columns, each * table.product_panel)
+    work = <double>min(job.rows, table.product_rows) * columns * job.depth / STEPS_OF_ELEMENT
     if work > SERIAL_ELEMENTS:  # long slices: a thread goes on with the columns that it has packed
-        work = max(SERIAL_ELEMENTS, work / 8)
+        work = max(SERIAL_ELEMENTS + 1, work / 8)
     return run(table.product, job, across * blocks(panels, each), max(1, <Py_ssize_t>work), &fold, NULL, table)
 
 

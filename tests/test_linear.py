@@ -226,6 +226,24 @@ def test_few_rows_of_very_many_classes(monkeypatch):
     assert bits(call(o, "labels", True, True, return_grad=True)) == bits(expected)
 
 
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_what_does_not_count_is_zero(backend):
+    """A label without weight whose probability is 0; and no classes at all, where every label is left out."""
+    x, w, bias = np.ones((2, 1)), np.ones((3, 1)), np.array([0.0, 1.0, -np.inf])
+    with fl.backend(backend):
+        value, grads = fl.linear_cross_entropy(
+            x, w, [2, 0], linear_bias=bias, weight=[1.0, 1.0, 0.0], reduction="none", return_grad=True
+        )
+        assert value[0] == 0 < value[1]
+        assert all(np.isfinite(g).all() for g in grads)
+        assert grads[0][0] == 0
+        for weight in (None, np.zeros(0)):
+            nothing = fl.linear_cross_entropy(
+                np.ones((2, 3)), np.ones((0, 3)), [-100, -100], weight=weight, reduction="sum"
+            )
+            assert nothing == 0
+
+
 def test_run_to_run_and_threads():
     o = draw((300, 3000, 16, ()), np.float32)
     expected = bits(call(o, "labels", True, True, return_grad=True))
@@ -251,7 +269,7 @@ def test_rows_and_gradients_change_no_bit(dtype, kept, monkeypatch):
 
 
 def test_fma_isas_give_equal_bits(same_on_fused_isas):
-    """On one machine, whose NumPy finishes the rows: AVX2 and AVX-512, and of what is made of tiles beside it."""
+    """AVX2 and AVX-512, and of what is made of tiles beside it (all triplets: on one machine, with its NumPy)."""
     program = """if True:
         import hashlib
         import numpy as np

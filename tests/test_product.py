@@ -48,6 +48,7 @@ def layouts(a):
     yield np.pad(a, ((0, 0), (1, 2)))[:, 1:-2]
     yield np.pad(a, ((2, 1), (0, 0))).T.copy().T[2:-1]
     yield np.ascontiguousarray(a[::-1])[::-1]
+    yield np.asfortranarray(a[:, ::-1])[:, ::-1]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -93,8 +94,22 @@ def test_a_single_row_from_any_place(depth, dtype, rng):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_single_row_of_more_than_the_scratch(dtype, rng):
     a, b = drawn(rng, 1, 23_000, 20, dtype)
-    whole = np.concatenate([a, a])  # two rows are packed in other spans
-    assert bits(product(a, np.asfortranarray(b))) == bits(product(whole, b)[:1])
+    whole, ones = np.concatenate([a, a]), np.ones((2, 20), dtype)  # two rows are packed in other spans
+    expected, added = product(whole, b)[:1], product(whole, b, ones.copy(), add=True)[:1]
+    for matrix in (b, np.asfortranarray(b)):
+        assert bits(product(a, matrix)) == bits(expected)
+        assert bits(product(a, matrix, ones[:1].copy(), add=True)) == bits(added)
+
+
+def test_a_sum_that_vanishes_keeps_its_sign():
+    """Where multiply-adds are fused; all ways to a product agree."""
+    a, b = np.full((60, 140), 1e-30, np.float32), np.full((140, 40), -1e-30, np.float32)
+    expected = np.signbit(product(a[:, :1], b[:1]))[0, 0]
+    for rows, matrix in itertools.product((1, 2, 60), (b, np.asfortranarray(b))):
+        for depth in (1, 128):
+            assert (np.signbit(product(a[:rows, :depth], matrix[:depth])) == expected).all()
+        zeros = np.zeros((rows, 40), np.float32)
+        assert not np.signbit(product(a[:rows], matrix, zeros, add=True)).any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -48,7 +48,7 @@ bit depends on the ISA; a fold that leaves out a unit; a forked child that takes
 
 - Threads are not started in a child of `fork`: it computes alone (the OpenMP library would hang).
 - Bits of the x86-64 baseline, which has no fused multiply-add, differ from the others'; so do those of
-  `linear_cross_entropy` and its relatives where NumPy's functions do, which finish each row.
+  `batch_all_triplet_loss` where NumPy's functions do, which finish each row.
 - `tests/data/bits.json` keeps digests of results: an upgrade that changes bits shows, and CHANGELOG.md says so.
 - The extension declares that it runs without the GIL. Shared are the choice of an ISA and the mark of a forked child
   (atomic integers), settings of threads (a Python object, swapped whole), caches that are filled once with what any

@@ -50,6 +50,8 @@ def cross_entropy(job: LinearJob) -> tuple[Array, tuple[Array, ...]]:
         logits[np.arange(len(logits)), :, job.excluded] = -np.inf
     if logits.size == 0:
         value = np.full(logits.shape[:2], np.nan)
+        if job.labels is not None:
+            value[job.labels < 0] = 0.0
         grads = (np.zeros(x.shape), np.zeros(w.shape), np.zeros(w.shape[:2]))
         return value, grads[: 2 if job.linear_bias is None else 3]
     picked, spread = _factors(job)
