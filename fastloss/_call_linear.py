@@ -38,7 +38,6 @@ PANEL = 32  # features of a matrix are packed by 32 (`csrc/panels.h`) or by fewe
 PIECE_BYTES = 4096  # FL_TILE_BYTES: of a row that is folded at a time
 LANES = 16
 LEFT_OUT = -2
-LOWEST = {t.itemsize: -float(np.finfo(t).max) for t in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
 class LinearJob(Record):
@@ -272,7 +271,7 @@ class RowState:
         n = len(range(*rows.indices(job.input.shape[0])))
         self.label = np.full(n, -1, np.int64) if job.labels is None else np.ascontiguousarray(job.labels[rows, k])
         self.state = np.zeros((6, n))  # max, rest, ones, target_logit, distance, mass
-        self.state[0] = LOWEST[job.real.itemsize]
+        self.state[0] = -float(np.finfo(job.real).max)
         self.picked = np.zeros(n) if weights is None else weights[rows, k] * (1.0 - job.smoothing)
         self.share = np.ones(n) if weights is None else np.zeros(n)
         if job.labels is not None and job.smoothing:
